@@ -1,0 +1,203 @@
+"""One direction of a bad link, in virtual time: packets go in with a time and come out later, damaged or not
+at all.
+
+Flow of a packet, in this order:
+
+    mtu -> drop-tail queue and serialisation at the rate -> blackout -> loss -> corruption -> duplication
+        -> delay and jitter, in order unless picked by `reorder`
+
+Rules: no clock and no global randomness. Each impairment draws from a generator of its own, seeded from the
+one given, once for every packet that enters while the impairment is on, whatever becomes of the packet. So
+the same seed loses the same packets on any machine, and turning one impairment up leaves what the others do
+to the n-th packet alone.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+from ghost.chaos.corruption import flip_packet, flip_payload
+from ghost.chaos.spec import LinkSpec
+
+UDP_OVERHEAD = 28
+"""Bytes of IPv4 and UDP header around a bare payload (RFC 791, RFC 768)."""
+
+EARLY = 0.1
+"""A reordered packet takes this share of the delay: it overtakes all that are under way but the very last
+few."""
+
+IN_FLIGHT_LIMIT = 1 << 16
+"""Packets under way at once, about 100 MB of full ones; beyond that they count as dropped by the queue, so
+that a fast sender on a slow link without a rate cannot eat the host's memory."""
+
+
+@dataclass(slots=True)
+class LinkStats:
+    """Counters since the link was made; bytes are whole IP packets. Every packet in ends in exactly one of
+    out, lost, queue_dropped, too_big and blacked_out, or is still under way; a duplicate adds one to the
+    right-hand side."""
+
+    in_packets: int = 0
+    in_bytes: int = 0
+    out_packets: int = 0
+    out_bytes: int = 0
+    lost: int = 0
+    queue_dropped: int = 0
+    duplicated: int = 0
+    corrupted: int = 0
+    reordered: int = 0
+    too_big: int = 0
+    blacked_out: int = 0
+
+
+class Link:
+    """Carries packets one way. `now` never decreases; blackouts are counted from the `now` given here or to
+    `change`.
+
+    `rng` is used while the link is made and not kept.
+    """
+
+    __slots__ = (
+        "_blackout_start",
+        "_corrupt_random",
+        "_duplicate_random",
+        "_heap",
+        "_in_burst",
+        "_jitter_random",
+        "_last_due",
+        "_loss_random",
+        "_next_free",
+        "_reorder_random",
+        "_sequence",
+        "spec",
+        "stats",
+    )
+
+    def __init__(self, spec: LinkSpec, rng: random.Random, now: float = 0.0) -> None:
+        self.stats = LinkStats()
+        self._loss_random = _stream(rng)
+        self._corrupt_random = _stream(rng)
+        self._duplicate_random = _stream(rng)
+        self._reorder_random = _stream(rng)
+        self._jitter_random = _stream(rng)
+        self._heap: list[tuple[float, int, bytes, int]] = []  # due, sequence, packet, size on the wire
+        self._sequence = 0
+        self._next_free = now
+        self._last_due = now
+        self._in_burst = (
+            self._loss_random() < spec.loss
+        )  # start in the stationary state, not always in a good one
+        self.change(spec, now)
+
+    def change(self, spec: LinkSpec, now: float) -> None:
+        """Obey `spec` from now on; packets already accepted keep their schedule. The blackout period starts
+        anew."""
+        self.spec = spec
+        self._blackout_start = now
+
+    def queue_delay(self, now: float) -> float:
+        """Seconds that a packet sent now waits before its own serialisation begins."""
+        return max(0.0, self._next_free - now)
+
+    def send(self, packet: bytes, now: float, *, overhead: int = UDP_OVERHEAD) -> None:
+        """Put one packet on the link: a bare UDP payload with `overhead` header bytes, or a whole IP packet
+        with 0.
+
+        A packet finds room while the wait is no longer than `spec.queue`, so the queue never holds more than
+        that plus one packet.
+        """
+        spec, stats = self.spec, self.stats
+        size = len(packet) + overhead
+        stats.in_packets += 1
+        stats.in_bytes += size
+
+        lost = self._is_lost() if spec.loss else False
+        corruption = self._corrupt_random() if spec.corrupt else 1.0
+        duplicated = self._duplicate_random() < spec.duplicate if spec.duplicate else False
+        reordered = self._reorder_random() < spec.reorder if spec.reorder else False
+        jitter = (2 * self._jitter_random() - 1) * spec.jitter if spec.jitter else 0.0
+
+        if spec.mtu is not None and size > spec.mtu:
+            stats.too_big += 1
+            return
+        leave = now
+        if spec.rate_bps is not None:
+            if self._next_free < now:
+                self._next_free = now
+            elif self._next_free - now > spec.queue:
+                stats.queue_dropped += 1
+                return
+            self._next_free += size * 8 / spec.rate_bps
+            leave = self._next_free
+        if spec.blackout_length and self._is_blacked_out(leave):
+            stats.blacked_out += 1
+            return
+        if lost:
+            stats.lost += 1
+            return
+        if len(self._heap) >= IN_FLIGHT_LIMIT:
+            stats.queue_dropped += 1
+            return
+        if corruption < spec.corrupt:
+            # Below the threshold the same draw, stretched, is uniform again: it also picks the bit.
+            flip = flip_payload if overhead else flip_packet
+            packet = flip(packet, corruption / spec.corrupt)
+            stats.corrupted += 1
+        if reordered:
+            due = leave + spec.delay * EARLY
+            stats.reordered += 1
+        else:
+            due = self._last_due = max(leave + spec.delay + jitter, self._last_due)
+        heappush(self._heap, (due, self._sequence, packet, size))
+        self._sequence += 1
+        if duplicated:
+            heappush(self._heap, (due, self._sequence, packet, size))
+            self._sequence += 1
+            stats.duplicated += 1
+
+    def next_delivery(self) -> float | None:
+        """When the next packet arrives, None while nothing is under way."""
+        return self._heap[0][0] if self._heap else None
+
+    def deliver(self, now: float) -> list[bytes]:
+        """All packets that have arrived by now, in the order of their arrival."""
+        heap, stats = self._heap, self.stats
+        arrived = []
+        while heap and heap[0][0] <= now:
+            _, _, packet, size = heappop(heap)
+            stats.out_packets += 1
+            stats.out_bytes += size
+            arrived.append(packet)
+        return arrived
+
+    def _is_lost(self) -> bool:
+        """One step of the loss process (clocked by packets): Bernoulli, or the two states of Gilbert and
+        Elliott.
+
+        In the bad state every packet is lost. It ends with probability 1 / burst and begins with the
+        probability that makes `loss` the share of time spent in it.
+        """
+        spec = self.spec
+        draw = self._loss_random()
+        if spec.burst <= 1 or spec.loss == 1:
+            return draw < spec.loss
+        leave_bad = 1 / spec.burst
+        if self._in_burst:
+            self._in_burst = draw >= leave_bad
+        else:
+            self._in_burst = draw < leave_bad * spec.loss / (1 - spec.loss)
+        return self._in_burst
+
+    def _is_blacked_out(self, time: float) -> bool:
+        spec = self.spec
+        return (
+            time - self._blackout_start
+        ) % spec.blackout_period >= spec.blackout_period - spec.blackout_length
+
+
+def _stream(rng: random.Random) -> Callable[[], float]:
+    """An independent generator seeded from `rng`."""
+    return random.Random(rng.getrandbits(64)).random

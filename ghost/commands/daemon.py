@@ -1,0 +1,77 @@
+"""What `server` and `client` have in common: the order in which a daemon is put together and taken apart.
+
+    rights -> state directory and lock -> undo of what a killed run left -> (the command's own: keys, UDP, TUN, host)
+    -> driver and control socket -> wait for the end
+
+Each step registers its undoing, so that a failure half-way leaves nothing half-applied, and the good-bye to the peers
+goes out while the routes still stand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ghost.host.changes import Changes, require_network_admin
+from ghost.runtime.control import SOCKET_NAME, ControlServer
+from ghost.runtime.driver import Driver, Endpoint
+from ghost.runtime.state import StateDirectory
+from ghost.runtime.supervisor import Supervisor
+from ghost.runtime.tun import Tun, open_tun
+from ghost.runtime.udp import Udp
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A claimed state directory, a clean host, and the means to change and undo."""
+
+    state: StateDirectory
+    supervisor: Supervisor
+    changes: Changes
+
+    def open_tun(self, name: str) -> Tun:
+        tun = open_tun(name)
+        self.supervisor.on_exit("the network device", tun.close)
+        return tun
+
+    def adopt(self, udp: Udp) -> Udp:
+        self.supervisor.on_exit("the UDP socket", udp.close)
+        return udp
+
+    def start(self, endpoint: Endpoint, tun: Tun, udp: Udp, on_event: Callable[[object], None]) -> Driver:
+        """Sets the endpoint in motion and answers `status` and `stop` from here on."""
+        control = ControlServer(
+            self.state.path / SOCKET_NAME,
+            {"status": lambda _: {"status": driver.snapshot()}, "stop": lambda _: self._stop()},
+        )
+        self.supervisor.on_exit("the control socket", control.close)
+        driver = Driver(endpoint, tun, udp, on_event)
+        self.supervisor.on_exit("the tunnel", driver.close)
+        driver.start(self.supervisor)
+        control.start(self.supervisor)
+        return driver
+
+    def _stop(self) -> dict[str, object]:
+        self.supervisor.stop()
+        return {}
+
+
+@contextlib.contextmanager
+def prepared(state_dir: Path) -> Iterator[Daemon]:
+    """Raises HostError when this host or directory cannot run a daemon; leaving undoes everything."""
+    require_network_admin()
+    state = StateDirectory.create(state_dir)
+    with Supervisor() as supervisor:
+        state.lock()
+        supervisor.on_exit("the lock", state.unlock)
+        changes = Changes(state)
+        count = changes.undo_leftovers()
+        if count:
+            log.info("undid %d changes that a killed ghosttunnel left behind", count)
+        supervisor.on_exit("changes to the host", changes.undo_all)
+        yield Daemon(state, supervisor, changes)

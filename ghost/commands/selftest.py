@@ -1,0 +1,110 @@
+"""`ghosttunnel selftest`: can this host run a tunnel, and if not, what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ghost.config import Parser
+from ghost.crypto import backend as crypto
+from ghost.errors import GhostError, HostError
+from ghost.host.changes import require_network_admin
+from ghost.runtime.tun import open_tun
+
+HELP = "Check that this host can run a tunnel. Exit code 1 when something that is needed is missing."
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`run` returns what it found, or raises GhostError with cause and cure."""
+
+    name: str
+    is_required: bool
+    run: Callable[[], str]
+
+
+def configure(parser: Parser) -> None:
+    """No options."""
+
+
+def run(options: argparse.Namespace) -> int:
+    has_failed = False
+    for check in CHECKS:
+        try:
+            verdict, found = "ok", check.run()
+        except GhostError as error:
+            verdict, found = ("FAILED" if check.is_required else "missing"), str(error)
+            has_failed |= check.is_required
+        print(f"{verdict:<8}{check.name:<14}{found}", flush=True)
+    print("this host cannot run a tunnel yet" if has_failed else "this host can run a tunnel")
+    return 1 if has_failed else 0
+
+
+# RFC 8439 section 2.8.2
+_AEAD_KEY = bytes(range(0x80, 0xA0))
+_AEAD_NONCE = bytes.fromhex("070000004041424344454647")
+_AEAD_ASSOCIATED = bytes.fromhex("50515253c0c1c2c3c4c5c6c7")
+_AEAD_PLAINTEXT = (
+    b"Ladies and Gentlemen of the class of '99: "
+    b"If I could offer you only one tip for the future, sunscreen would be it."
+)
+_AEAD_TAG = bytes.fromhex("1ae10b594f09e26a7e902ecbd0600691")
+
+
+def _cryptography() -> str:
+    backends = crypto.available()
+    for name, backend in backends.items():
+        aead = backend.aead(_AEAD_KEY)
+        sealed = aead.seal(_AEAD_NONCE, _AEAD_PLAINTEXT, _AEAD_ASSOCIATED)
+        if sealed[-16:] != _AEAD_TAG or aead.open(_AEAD_NONCE, sealed, _AEAD_ASSOCIATED) != _AEAD_PLAINTEXT:
+            raise HostError(f"{name} computes ChaCha20-Poly1305 wrongly: reinstall it")
+    fastest = crypto.choose().name
+    slow = "" if fastest == "cryptography" else "; the package `cryptography` would be many times faster"
+    return f"{', '.join(backends)} agree with RFC 8439, {fastest} is used{slow}"
+
+
+def _rights() -> str:
+    require_network_admin()
+    return "may make network devices and routes"
+
+
+def _device() -> str:
+    name = f"gtest{os.getpid()}"
+    open_tun(name).close()
+    return "a network device could be made and removed"
+
+
+def _tool(program: str, package: str, purpose: str) -> Callable[[], str]:
+    def look() -> str:
+        found = shutil.which(program)
+        if found is None:
+            raise HostError(f"{program} is missing, {purpose}: install the package {package}")
+        return found
+
+    return look
+
+
+def _zstandard() -> str:
+    if importlib.util.find_spec("zstandard") is None:
+        raise HostError(
+            "the Python package zstandard is missing, without it nothing is compressed: install it with pip"
+        )
+    return "installed"
+
+
+CHECKS = (
+    Check("encryption", True, _cryptography),
+    Check("compression", False, _zstandard),
+    Check("rights", True, _rights),
+    Check("TUN device", True, _device),
+    Check("ip", True, _tool("ip", "iproute2", "which gives the device its address")),
+    Check(
+        "nft",
+        False,
+        _tool("nft", "nftables", "which the kill switch needs, and a server's NAT unless iptables does it"),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Making inner packets smaller before anything else happens to them."""

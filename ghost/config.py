@@ -1,0 +1,322 @@
+"""Every option, once: its flag, environment variable and config key share one name.
+
+    --tun-name ghost0        GHOST_TUN_NAME=ghost0        tun-name = ghost0
+
+The command line wins over the environment, the environment over the file, the file over the default. Values are
+parsed here, at the edge: the frozen configurations below hold only valid ones. One file may serve every command of a
+machine: a command passes over the keys that belong to others, and refuses a key that no command knows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, ip_address
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+import configargparse
+
+from ghost.constants import DEFAULT_PORT
+from ghost.errors import ConfigError
+from ghost.log import LEVELS
+from ghost.obfuscation.padding import PROFILES
+from ghost.tunnel.invitation import parse_endpoint
+
+COMPRESSIONS = ("auto", "off")
+MODES = ("server", "client")
+DEFAULT_STATE_DIRECTORY = "/var/lib/ghosttunnel"
+
+_ENVIRONMENT_PREFIX = "GHOST_"
+_MODE_KEY = "mode"
+_MAX_TUN_NAME = 15  # IFNAMSIZ less its end
+_BITS_PER_SECOND = {"bit": 1, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _value(kind: str, example: str) -> Callable[[Callable[[str], Any]], Callable[[str], Any]]:
+    """Turns a parser that raises ValueError into one whose error says what was wanted, with an example."""
+
+    def wrap(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+        def checked(text: str) -> Any:
+            try:
+                return parse(text)
+            except (ValueError, ConfigError) as error:
+                raise argparse.ArgumentTypeError(
+                    f"'{text}' is no {kind}: write for example {example}"
+                ) from error
+
+        return checked
+
+    return wrap
+
+
+@_value("address to listen on", f"0.0.0.0:{DEFAULT_PORT}")
+def listen_address(text: str) -> tuple[str, int]:
+    host, port = parse_endpoint(text)
+    return str(ip_address(host)), port
+
+
+@_value("IPv4 network of 8 to 30 bits", "10.77.0.0/24")
+def subnet(text: str) -> IPv4Network:
+    network = IPv4Network(text)
+    if not 8 <= network.prefixlen <= 30:
+        raise ValueError(text)
+    return network
+
+
+@_value(f"device name of at most {_MAX_TUN_NAME} letters, digits, '_', '.' or '-'", "ghost0")
+def tun_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", text) or len(text) > _MAX_TUN_NAME:
+        raise ValueError(text)
+    return text
+
+
+@_value("rate", "10mbit")
+def rate_bps(text: str) -> float:
+    return _quantity(text, _BITS_PER_SECOND)
+
+
+@_value("duration", "24h")
+def duration(text: str) -> float:
+    return _quantity(text, _SECONDS)
+
+
+@_value("name of 1 to 64 printable characters", "laptop")
+def peer_name(text: str) -> str:
+    if not 1 <= len(text) <= 64 or not text.isprintable():
+        raise ValueError(text)
+    return text
+
+
+@_value("list of HOST:PORT", f"vpn.example.org:{DEFAULT_PORT}")
+def endpoints(text: str) -> tuple[tuple[str, int], ...]:
+    parsed = tuple(parse_endpoint(part.strip()) for part in text.split(","))
+    if any(not re.fullmatch(r"[A-Za-z0-9._:%-]+", host) for host, _ in parsed):
+        raise ValueError(text)
+    return parsed
+
+
+def _quantity(text: str, units: Mapping[str, float]) -> float:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([a-z]+)", text.lower())
+    if match is None or match[2] not in units or not float(match[1]):
+        raise ValueError(text)
+    return float(match[1]) * units[match[2]]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option; `parse` None makes it a switch."""
+
+    help: str
+    metavar: str = ""
+    parse: Callable[[str], Any] | None = None
+    default: Any = None
+    choices: tuple[str, ...] | None = None
+
+
+OPTIONS: dict[str, Option] = {
+    "state-dir": Option(
+        "directory of keys, peers and the control socket", "DIR", Path, DEFAULT_STATE_DIRECTORY
+    ),
+    "log-level": Option("what to log", "LEVEL", str, "info", LEVELS),
+    "tun-name": Option("name of the network device", "NAME", tun_name),
+    "profile": Option("how traffic is disguised", "PROFILE", str, "noise", tuple(PROFILES)),
+    "compression": Option("compress what shrinks, or nothing", "WHAT", str, "auto", COMPRESSIONS),
+    "max-rate": Option(
+        "never send faster than this, for example 10mbit (default: find out)", "RATE", rate_bps
+    ),
+    "listen": Option("where to wait for clients", "ADDR:PORT", listen_address, f"0.0.0.0:{DEFAULT_PORT}"),
+    "subnet": Option("inner network; the server takes its first address", "NET", subnet, "10.77.0.0/24"),
+    "no-nat": Option("do not forward or translate clients' traffic to other networks"),
+    "invite": Option("the ghost:// line of the server (default: the one that worked before)", "INVITE", str),
+    "no-default-route": Option("send only the inner network through the tunnel, not everything"),
+    "kill-switch": Option("while the client runs, let nothing out that does not go through the tunnel"),
+    "name": Option("whom the invite is for", "WHO", peer_name, "client"),
+    "endpoint": Option(
+        "where clients find the server (default: this host's address)", "HOST:PORT", endpoints
+    ),
+    "expires": Option("how long the invite can be used for the first time", "TIME", duration, "24h"),
+    "qr": Option("draw the invite as a QR code too"),
+    "json": Option("print JSON"),
+}
+
+
+class Parser(configargparse.ArgumentParser):  # type: ignore[misc]
+    """A command's parser: every complaint is a ConfigError of one line, never a usage dump and an exit."""
+
+    def __init__(self, command: str, description: str) -> None:
+        self._file = _ConfigFile(command)
+        super().__init__(
+            prog=f"ghosttunnel {command}",
+            description=description,
+            allow_abbrev=False,
+            add_config_file_help=False,
+            add_env_var_help=False,
+            auto_env_var_prefix=_ENVIRONMENT_PREFIX,
+            config_file_parser_class=self._file,
+            config_file_open_func=_open_config,
+            formatter_class=argparse.HelpFormatter,
+            epilog="Every option can also be a key of the file that --config names, and an environment variable: "
+            "GHOST_ and its name in capitals, with underscores.",
+        )
+        self.add_argument(
+            "--config", metavar="FILE", is_config_file_arg=True, help="read options from a file"
+        )
+
+    def add_options(self, *names: str, **defaults: object) -> None:
+        """Adds options of the table; `defaults` replaces some of their defaults, '_' standing for '-'."""
+        for name in names:
+            option = OPTIONS[name]
+            self._file.own.add(name)
+            if option.parse is None:
+                self.add_argument(f"--{name}", action="store_true", help=option.help)
+                continue
+            default = defaults.get(name.replace("-", "_"), option.default)
+            shown = f" (default: {default})" if default is not None else ""
+            # A text default is parsed like a given value, so a default cannot be invalid unnoticed.
+            self.add_argument(
+                f"--{name}", metavar=option.metavar, type=option.parse, default=default, choices=option.choices,
+                help=option.help + shown,
+            )  # fmt: skip
+
+    def parse(self, argv: list[str]) -> argparse.Namespace:
+        """Raises ConfigError for anything that is not understood."""
+        options, unknown = self.parse_known_args(argv)
+        if unknown:
+            first = unknown[0]
+            if first.startswith("-"):
+                known = [name for action in self._actions for name in action.option_strings]
+                raise ConfigError(
+                    f"unknown option {first.partition('=')[0]}{suggestion(first.partition('=')[0], known)}"
+                )
+            raise ConfigError(f"'{first}' is one argument too many: see `{self.prog} --help`")
+        return options  # type: ignore[no-any-return]
+
+    def error(self, message: str) -> NoReturn:
+        raised = sys.exc_info()[1]
+        if isinstance(
+            raised, ConfigError
+        ):  # from _open_config: ConfigArgParse would wrap it in its own words
+            raise raised
+        raise ConfigError(" ".join(message.removeprefix("argument ").split()))
+
+
+class _ConfigFile(configargparse.DefaultConfigFileParser):  # type: ignore[misc]
+    """`key = value` lines. Refuses keys that no command knows; hides those that only other commands know."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__()
+        self.command = command
+        self.own: set[str] = set()
+
+    def parse(self, stream: TextIO) -> dict[str, Any]:
+        items = read_items(stream)
+        mode = items.pop(_MODE_KEY, self.command)
+        if self.command in MODES and mode != self.command:
+            raise ConfigError(
+                f"{stream.name} says mode = {mode}, the command is {self.command}: drop one of them"
+            )
+        return {key: value for key, value in items.items() if key in self.own}
+
+
+def read_items(stream: TextIO) -> dict[str, Any]:
+    """The file's keys and values, every key known to some command."""
+    try:
+        parsed = configargparse.DefaultConfigFileParser().parse(stream)
+    except (configargparse.ConfigFileParserException, UnicodeDecodeError) as error:
+        raise ConfigError(f"{stream.name} is no list of `key = value` lines: {_one_line(error)}") from error
+    items = {key.lstrip("-"): value for key, value in parsed.items()}
+    for key in items:
+        if key not in OPTIONS and key != _MODE_KEY:
+            raise ConfigError(f"{stream.name}: unknown key '{key}'{suggestion(key, [*OPTIONS, _MODE_KEY])}")
+    return items
+
+
+def mode_of(path: str) -> str:
+    """The command that a config file asks for."""
+    with _open_config(path) as stream:
+        mode = read_items(stream).get(_MODE_KEY)
+    if mode not in MODES:
+        raise ConfigError(f"{path} does not say what to run: add `mode = server` or `mode = client`")
+    return str(mode)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """ "; did you mean X?", or nothing when no known word is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f": did you mean {near[0]}?" if near else ": see --help"
+
+
+def _open_config(path: str, *_: str) -> TextIO:
+    try:
+        return open(path, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read config file {path} ({error.strerror}): check --config") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+@dataclass(frozen=True, slots=True)
+class CommonConfig:
+    """What server and client share."""
+
+    state_dir: Path
+    log_level: str
+    tun_name: str
+    profile: str
+    compression: str
+    max_rate_bps: float | None
+
+
+COMMON_OPTIONS = ("state-dir", "log-level", "tun-name", "profile", "compression", "max-rate")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig(CommonConfig):
+    listen: tuple[str, int]
+    subnet: IPv4Network
+    has_nat: bool
+
+    OPTIONS = (*COMMON_OPTIONS, "listen", "subnet", "no-nat")
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> ServerConfig:
+        return cls(
+            **_common(options), listen=options.listen, subnet=options.subnet, has_nat=not options.no_nat
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig(CommonConfig):
+    invite: str | None
+    has_default_route: bool
+    has_kill_switch: bool
+
+    OPTIONS = (*COMMON_OPTIONS, "invite", "no-default-route", "kill-switch")
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> ClientConfig:
+        return cls(
+            **_common(options),
+            invite=options.invite_line or options.invite,
+            has_default_route=not options.no_default_route,
+            has_kill_switch=options.kill_switch,
+        )
+
+
+def _common(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "state_dir": options.state_dir,
+        "log_level": options.log_level,
+        "tun_name": options.tun_name,
+        "profile": options.profile,
+        "compression": options.compression,
+        "max_rate_bps": options.max_rate,
+    }

@@ -1,0 +1,1 @@
+"""Making every datagram look like noise: the masked header, the handshake's envelope, and padding."""

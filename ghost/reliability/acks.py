@@ -1,0 +1,65 @@
+"""What the receiver remembers of packet numbers, and when it says so.
+
+An acknowledgement goes out after ACK_EVERY ack-eliciting packets, or MAX_ACK_DELAY after the first of them, at once
+when a gap opens, or for free with any packet that leaves anyway. Its bitmap reaches back over the last REPEATS
+acknowledgements, so that losing half of them loses nothing, and is bounded by design (at 50 % loss a list of ranges
+would take 134 bytes where the bitmap takes 38).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+ACK_EVERY: Final = 10  # packets; simulated between 1 and 32: goodput equal within 2 %, p99 delay +20 % at 32
+MAX_ACK_DELAY: Final = 0.010  # seconds
+REPEATS: Final = 32
+MAX_BITMAP_BITS: Final = 255 * 8
+
+
+class AckTracker:
+    """Received packet numbers of one connection; authenticated, fresh ones only."""
+
+    __slots__ = ("largest", "largest_time", "deadline", "_first", "_bitmap", "_pending", "_history")
+
+    def __init__(self) -> None:
+        self.largest = -1
+        self.largest_time = 0.0
+        self.deadline: float | None = None
+        """When an acknowledgement must leave by itself; None while no packet waits for one."""
+        self._first = 0
+        self._bitmap = 0  # bit i: _first + i has arrived
+        self._pending = 0
+        self._history: deque[int] = deque(maxlen=REPEATS)
+
+    def on_packet(self, packet_number: int, *, is_ack_eliciting: bool, now: float) -> None:
+        is_gap = packet_number > self.largest + 1
+        if packet_number > self.largest:
+            self.largest, self.largest_time = packet_number, now
+            if packet_number - self._first >= MAX_BITMAP_BITS:
+                self._forget_below(packet_number - MAX_BITMAP_BITS // 2)
+        if packet_number >= self._first:
+            self._bitmap |= 1 << (packet_number - self._first)
+        if is_ack_eliciting:
+            self._pending += 1
+            is_urgent = self._pending >= ACK_EVERY or (is_gap and self._pending > 1)
+            due = now if is_urgent else now + MAX_ACK_DELAY
+            if self.deadline is None or due < self.deadline:
+                self.deadline = due
+
+    def state(self) -> tuple[int, int]:
+        """(first, bitmap) for an acknowledgement: bit i says that packet first + i has arrived."""
+        return self._first, self._bitmap
+
+    def on_sent(self) -> None:
+        """An acknowledgement with that state has left."""
+        if len(self._history) == REPEATS:
+            self._forget_below(self._history[0])
+        self._history.append(self.largest)
+        self._pending = 0
+        self.deadline = None
+
+    def _forget_below(self, packet_number: int) -> None:
+        if packet_number > self._first:
+            self._bitmap >>= packet_number - self._first
+            self._first = packet_number

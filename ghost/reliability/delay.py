@@ -1,0 +1,54 @@
+"""How long the queue ahead of us is, from one-way delays.
+
+The receiver stamps arrivals with its own clock, so a sample is off by an unknown constant and the path back does not
+matter. The least of the last minute is the empty path; what a sample exceeds it by is queue, and jitter. (A window of
+12 s is too short beside a flow that keeps the queue filled, simulated.) Samples are filtered by the median of five,
+or under jitter by the least of a third of a round trip.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+BASE_WINDOW: Final = 60.0  # seconds
+_BUCKETS: Final = 12
+JITTER_LIMIT: Final = 0.001  # seconds: above it the median of five is no longer a fair sample
+_JITTER_GAIN: Final = 1 / 16
+
+
+class QueueDelay:
+    """`queue` and `jitter` in seconds."""
+
+    __slots__ = ("queue", "jitter", "_minima", "_bucket_start", "_last", "_recent")
+
+    def __init__(self) -> None:
+        self.queue = 0.0
+        self.jitter = 0.0
+        self._minima: deque[float] = deque(maxlen=_BUCKETS)
+        self._bucket_start = float("-inf")
+        self._last: float | None = None
+        self._recent: deque[tuple[float, float]] = deque(maxlen=64)
+
+    def update(self, one_way: float, *, now: float, min_rtt: float) -> None:
+        """`one_way` = arrival on the receiver's clock minus departure on ours."""
+        if now - self._bucket_start >= BASE_WINDOW / _BUCKETS:
+            self._bucket_start = now
+            self._minima.append(one_way)
+        elif one_way < self._minima[-1]:
+            self._minima[-1] = one_way
+        if self._last is not None:
+            self.jitter += _JITTER_GAIN * (abs(one_way - self._last) - self.jitter)
+        self._last = one_way
+        queue = one_way - min(self._minima)
+        self._recent.append((now, queue))
+        if self.jitter > JITTER_LIMIT:
+            since = now - 0.3 * min_rtt
+            self.queue = min(delay for time, delay in self._recent if time >= since)
+        else:
+            latest = sorted(delay for _, delay in list(self._recent)[-5:])
+            self.queue = latest[len(latest) // 2]
+
+    def forget(self) -> None:
+        """Starts over: the path is another one."""
+        self.__init__()  # type: ignore[misc]

@@ -1,0 +1,52 @@
+"""When the next datagram may leave: a token bucket in bytes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+BURST_SECONDS: Final = (
+    0.002  # a timer that fires late may catch up this much; more would be a queue elsewhere
+)
+LEAST_BURST: Final = 2 * 1500  # bytes
+URGENT_SECONDS: Final = 0.020
+
+
+class Pacer:
+    """Credit grows at `rate` bytes a second up to a small burst; urgent datagrams may take it below zero."""
+
+    __slots__ = ("rate", "_credit", "_updated")
+
+    def __init__(self, rate: float, now: float) -> None:
+        self.rate = rate
+        self._credit = float(LEAST_BURST)
+        self._updated = now
+
+    def _refill(self, now: float) -> None:
+        burst = max(LEAST_BURST, self.rate * BURST_SECONDS)
+        self._credit = min(self._credit + (now - self._updated) * self.rate, burst)
+        self._updated = now
+
+    def may_send(self, now: float) -> bool:
+        self._refill(now)
+        return self._credit > 0
+
+    def may_send_urgent(self, now: float) -> bool:
+        """Urgent datagrams borrow from the future, but not so much that they would flood the path."""
+        self._refill(now)
+        return self._credit > self._urgent_floor
+
+    def on_sent(self, size: int) -> None:
+        self._credit -= size
+
+    def next_time(self) -> float:
+        """When credit is above zero again; a time in the past means now."""
+        return self._updated if self._credit > 0 else self._updated + (1 - self._credit) / self.rate
+
+    def next_urgent_time(self) -> float:
+        """When an urgent datagram may leave; a time in the past means now."""
+        missing = self._urgent_floor - self._credit
+        return self._updated if missing < 0 else self._updated + (1 + missing) / self.rate
+
+    @property
+    def _urgent_floor(self) -> float:
+        return -max(2 * LEAST_BURST, self.rate * URGENT_SECONDS)

@@ -1,0 +1,163 @@
+"""Prompt records: what must arrive at once or not at all.
+
+Each gets an id, is sent ahead of everything else, and is copied ahead of loss as often as the measured loss asks for;
+copies are spaced in time, because losses come in bursts, and paid from a share of the path's rate, because copies
+that flood a thin link lose more than they save. One that is lost all the same is sent again while it is still worth
+having, and a record that a newer one has made stale (a TCP acknowledgement) never is.
+
+The number of copies leaves about 0.5 % to retransmission: ceil(ln 0.005 / ln p), simulated: at 30 % loss five copies
+give a 99th percentile of 6 ms above the path for 8 times the bytes, three copies one of 117 ms for 5 times.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from typing import Final
+
+RESIDUAL: Final = 0.005
+LEAST_LOSS: Final = 0.005  # below it a retransmission now and then is cheaper than copies of everything
+MAX_COPIES: Final = 8
+COPY_GAP: Final = 0.0015  # seconds
+BURST_COPIES: Final = 4  # in bursts further copies die together with the first ones
+BUDGET_SHARE: Final = 0.25  # of the pacing rate
+BUDGET_SECONDS: Final = 0.5  # how long unused budget keeps
+
+LIFETIME: Final = (
+    1.0  # seconds beyond four round trips: a DNS client asks again after one, a voice frame is worthless
+)
+MAX_WAITING_BYTES: Final = 256 << 10
+MAX_IN_FLIGHT: Final = 4096
+
+
+def copies_for(loss: float, burst: float) -> int:
+    """How often to send a prompt record, the first time included."""
+    if loss < LEAST_LOSS:
+        return 1
+    copies = math.ceil(math.log(RESIDUAL) / math.log(min(loss, 0.9)))
+    return max(2, min(copies, BURST_COPIES if burst > 2 else MAX_COPIES))
+
+
+class PromptRecord:
+    """A record on its way. `stale_key` names what a later record with the same key makes it worthless for."""
+
+    __slots__ = ("prompt_id", "data", "created", "stale_key", "copies_left", "in_flight", "is_settled")
+
+    def __init__(self, prompt_id: int, data: bytes, *, created: float, stale_key: bytes | None) -> None:
+        self.prompt_id = prompt_id
+        self.data = data
+        self.created = created
+        self.stale_key = stale_key
+        self.copies_left = 0
+        self.in_flight = 0
+        self.is_settled = False  # acknowledged, stale or given up: nothing of it is sent any more
+
+
+class PromptSender:
+    """Prompt records in the order in which they should leave."""
+
+    __slots__ = (
+        "dropped",
+        "_next_id",
+        "_waiting",
+        "_waiting_bytes",
+        "_copies",
+        "_records",
+        "_newest",
+        "_budget",
+        "_at",
+    )
+
+    def __init__(self, now: float) -> None:
+        self.dropped = 0
+        self._next_id = 0
+        self._waiting: deque[PromptRecord] = deque()
+        self._waiting_bytes = 0
+        self._copies: deque[tuple[float, PromptRecord]] = deque()  # due times ascend
+        self._records: OrderedDict[int, PromptRecord] = OrderedDict()
+        self._newest: dict[bytes, PromptRecord] = {}
+        self._budget = 0.0
+        self._at = now
+
+    def push(self, data: bytes, *, now: float, stale_key: bytes | None) -> None:
+        if self._waiting_bytes + len(data) > MAX_WAITING_BYTES or len(self._records) >= MAX_IN_FLIGHT:
+            self.dropped += 1
+            return
+        record = PromptRecord(self._next_id, data, created=now, stale_key=stale_key)
+        self._next_id += 1
+        self._records[record.prompt_id] = record
+        if stale_key is not None:
+            older = self._newest.get(stale_key)
+            if older is not None and older.in_flight:
+                self._settle(older)
+            self._newest[stale_key] = record
+        self._waiting.append(record)
+        self._waiting_bytes += len(data)
+
+    def next_record(self, now: float, srtt: float) -> PromptRecord | None:
+        """What to send next, if anything is due; `on_sent` or `put_back` follows."""
+        while self._waiting:
+            record = self._waiting.popleft()
+            self._waiting_bytes -= len(record.data)
+            if now - record.created > LIFETIME + 4 * srtt:
+                self._settle(record)
+            elif not record.is_settled:
+                return record
+        while self._copies and self._copies[0][0] <= now:
+            record = self._copies.popleft()[1]
+            if not record.is_settled:
+                return record
+        return None
+
+    def put_back(self, record: PromptRecord) -> None:
+        """It did not fit."""
+        self._waiting.appendleft(record)
+        self._waiting_bytes += len(record.data)
+
+    def on_sent(self, record: PromptRecord, *, now: float, copies: int, rate: float) -> None:
+        """Plans its next copy as far as `copies` in all and the budget (`rate` bytes a second) allow."""
+        if not record.in_flight and not record.copies_left:
+            record.copies_left = copies
+        record.in_flight += 1
+        record.copies_left = max(0, record.copies_left - 1)
+        share = rate * BUDGET_SHARE
+        self._budget = min(self._budget + (now - self._at) * share, share * BUDGET_SECONDS)
+        self._at = now
+        if record.copies_left > 0 and record.stale_key is None and self._budget >= len(record.data):
+            self._budget -= len(record.data)
+            self._copies.append((now + COPY_GAP, record))
+        else:
+            record.copies_left = 0
+
+    def on_acked(self, prompt_id: int) -> None:
+        record = self._records.get(prompt_id)
+        if record is not None:
+            self._settle(record)
+
+    def on_lost(self, prompt_id: int) -> None:
+        """A transmission died: send again when no other is under way."""
+        record = self._records.get(prompt_id)
+        if record is not None:
+            record.in_flight -= 1
+            if record.in_flight <= 0 and record.copies_left <= 0:
+                self.put_back(record)
+
+    def resend(self, prompt_id: int) -> None:
+        """Its fate is unknown for too long: send once more, ahead of the verdict."""
+        record = self._records.get(prompt_id)
+        if record is not None and record not in self._waiting:
+            self.put_back(record)
+
+    def next_time(self) -> float | None:
+        """When the next copy is due; records that wait are due at once, whenever the sender may send."""
+        return self._copies[0][0] if self._copies else None
+
+    @property
+    def has_waiting(self) -> bool:
+        return bool(self._waiting)
+
+    def _settle(self, record: PromptRecord) -> None:
+        record.is_settled = True
+        self._records.pop(record.prompt_id, None)
+        if record.stale_key is not None and self._newest.get(record.stale_key) is record:
+            del self._newest[record.stale_key]

@@ -1,0 +1,93 @@
+"""Symbols that the receiver does not know yet, and which of them are worth sending again.
+
+A symbol enters when it is first sent and leaves when the receiver reports it, however it learned it. In between it is
+either in flight (its last transmission has no fate yet) or missing (that one was lost).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ghost.wire.frames import SYMBOL_ID_BITS
+from ghost.wire.numbers import expand
+
+MAX_SYMBOLS: Final = 4096
+"""Between the oldest unknown symbol and the newest: 50 Mbit/s over 900 ms, and 6 MB of memory at the most."""
+_SHIFT_STEP: Final = 256
+
+
+class SendWindow:
+    """`missing` is ordered oldest first."""
+
+    __slots__ = ("next_id", "_payloads", "_last_packet", "_missing", "_base", "_unknown")
+
+    def __init__(self) -> None:
+        self.next_id = 0
+        self._payloads: dict[int, bytes] = {}  # in order of id
+        self._last_packet: dict[int, int] = {}
+        self._missing: set[int] = set()
+        self._base = 0
+        self._unknown = 0  # bit i: the receiver does not know symbol _base + i; meets reports without a walk
+
+    def __len__(self) -> int:
+        return len(self._payloads)
+
+    @property
+    def floor(self) -> int:
+        """Below it the receiver knows everything."""
+        return next(iter(self._payloads), self.next_id)
+
+    @property
+    def is_full(self) -> bool:
+        return self.next_id - self.floor >= MAX_SYMBOLS
+
+    def payload(self, symbol_id: int) -> bytes:
+        return self._payloads[symbol_id]
+
+    def add(self, payload: bytes) -> int:
+        symbol_id = self.next_id
+        self.next_id += 1
+        self._payloads[symbol_id] = payload
+        self._unknown |= 1 << (symbol_id - self._base)
+        return symbol_id
+
+    def on_sent(self, symbol_id: int, packet_number: int) -> None:
+        self._last_packet[symbol_id] = packet_number
+        self._missing.discard(symbol_id)
+
+    def on_lost(self, symbol_id: int, packet_number: int) -> None:
+        """That transmission failed: unless a later one is under way, the symbol is missing."""
+        if self._last_packet.get(symbol_id) == packet_number:
+            self._missing.add(symbol_id)
+
+    def on_known(self, symbol_id: int) -> None:
+        if symbol_id in self._payloads:
+            del self._payloads[symbol_id]
+            self._last_packet.pop(symbol_id, None)
+            self._missing.discard(symbol_id)
+            self._unknown ^= 1 << (symbol_id - self._base)
+
+    def on_report(self, floor: int, bitmap: int) -> None:
+        """An acknowledgement's word: all below `floor` (truncated), and floor + 1 + i for every bit i, is known.
+
+        A floor beyond what was sent is nonsense and changes nothing.
+        """
+        floor = expand(floor, bits=SYMBOL_ID_BITS, near=self.floor)
+        if floor < self._base or floor > self.next_id:
+            return
+        offset = floor - self._base
+        news = (bitmap << (offset + 1) | (1 << offset) - 1) & self._unknown
+        while news:
+            bit = news & -news
+            news ^= bit
+            self.on_known(self._base + bit.bit_length() - 1)
+        if offset >= _SHIFT_STEP:  # seldom, so that many symbols share one copy of a long integer
+            self._unknown >>= offset
+            self._base = floor
+
+    def next_missing(self) -> int | None:
+        """The oldest missing symbol."""
+        return min(self._missing, default=None)
+
+    def oldest(self) -> int | None:
+        return next(iter(self._payloads), None)

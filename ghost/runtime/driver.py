@@ -1,0 +1,166 @@
+"""The gevent driver: waits for something to happen, tells the core, carries out what the core wants.
+
+One greenlet waits on the TUN device, one on each UDP socket, one on the alarm. A turn takes one `now`, reads a bounded
+batch, then flushes: packets to the TUN, events to `on_event`, datagrams to UDP, and the alarm to the core's next
+timeout. After a full batch the greenlet waits again like after a short one; the descriptor is still ready, so the
+event loop comes back to it after everybody else had a turn. That is all the fairness there is, and it suffices.
+
+Events come between asking the core for datagrams and sending them: `TimestampUsed` must be on disk before the
+handshake that uses it is on the wire. `on_event` runs inside a turn and must not wait for anything.
+
+Flow: readable -> read batch -> core.receive_datagram / core.send_packet -> flush -> wait.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import gevent
+from gevent.hub import get_hub
+
+from ghost.constants import INNER_MTU
+from ghost.runtime.clock import Alarm, now
+from ghost.runtime.supervisor import Supervisor
+from ghost.runtime.tun import Tun
+from ghost.runtime.udp import Address, Udp, UdpSocket
+
+# Bounds the work of a turn (64 full packets cost 2-4 ms) while the cost of waiting vanishes in it.
+BATCH = 64
+_READABLE = 1
+# A device left at the kernel's default MTU hands over packets larger than ours: the core must see them whole to
+# count and refuse them, so the read size is not the tunnel's MTU.
+_READ_SIZE = max(2048, INNER_MTU)
+
+
+class Endpoint(Protocol):
+    """What the driver needs of the core (ghost.tunnel.client and .server)."""
+
+    def receive_datagram(self, data: bytes, address: Address, now: float) -> None: ...
+
+    def send_packet(self, packet: bytes, now: float) -> None: ...
+
+    def handle_timeout(self, now: float) -> None: ...
+
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]: ...
+
+    def packets_to_deliver(self) -> list[bytes]: ...
+
+    def next_timeout(self) -> float | None: ...
+
+    def next_event(self) -> object | None: ...
+
+    def close(self, now: float) -> None: ...
+
+    def snapshot(self, now: float) -> dict[str, Any]: ...
+
+
+class Driver:
+    """Joins one endpoint to one TUN device and its UDP sockets."""
+
+    def __init__(self, endpoint: Endpoint, tun: Tun, udp: Udp, on_event: Callable[[object], None]) -> None:
+        self._endpoint = endpoint
+        self._tun = tun
+        self._udp = udp
+        self._on_event = on_event
+        self._alarm = Alarm()
+        self._armed: float | None = None
+        self.tun_errors: Counter[str] = Counter()
+
+    def start(self, supervisor: Supervisor) -> None:
+        supervisor.spawn("tun", self._carry_out)
+        for sock in self._udp.sockets:
+            supervisor.spawn("udp", self._carry_in, sock)
+        supervisor.spawn("alarm", self._wake)
+        self.turn(lambda now: None)
+
+    def turn(self, action: Callable[[float], None]) -> None:
+        """Calls into the core from outside (connect, close) as a turn of its own."""
+        at = now()
+        action(at)
+        self._flush(at)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The core's, and what this host's kernel refused to carry: {"udp_errors": {errno: n}, "tun_errors": ...}."""
+        status = self._endpoint.snapshot(now())
+        return status | {"udp_errors": dict(self._udp.errors), "tun_errors": dict(self.tun_errors)}
+
+    def close(self) -> None:
+        """Says good-bye to the peers. The greenlets must have been stopped."""
+        self.turn(self._endpoint.close)
+        self._alarm.close()
+
+    def _carry_out(self) -> None:
+        hub = get_hub()
+        watcher = hub.loop.io(self._tun.fileno(), _READABLE)
+        wait, read, send_packet, flush = hub.wait, self._tun.read, self._endpoint.send_packet, self._flush
+        while True:
+            wait(watcher)
+            at = now()
+            try:
+                for _ in range(BATCH):
+                    send_packet(read(_READ_SIZE), at)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._tolerate(error)
+            flush(at)
+
+    def _carry_in(self, sock: UdpSocket) -> None:
+        hub = get_hub()
+        watcher = hub.loop.io(sock.fileno(), _READABLE)
+        wait, receive, receive_datagram, flush = (
+            hub.wait,
+            sock.receive,
+            self._endpoint.receive_datagram,
+            self._flush,
+        )
+        while True:
+            wait(watcher)
+            at = now()
+            for _ in range(BATCH):
+                arrived = receive()
+                if arrived is None:
+                    break
+                receive_datagram(arrived[0], arrived[1], at)
+            flush(at)
+
+    def _wake(self) -> None:
+        hub = get_hub()
+        watcher = hub.loop.io(self._alarm.fileno(), _READABLE)
+        while True:
+            hub.wait(watcher)
+            self._alarm.acknowledge()
+            self._armed = None
+            at = now()
+            due = self._endpoint.next_timeout()
+            if due is not None and due <= at:
+                self._endpoint.handle_timeout(at)
+            self._flush(at)
+
+    def _flush(self, at: float) -> None:
+        endpoint = self._endpoint
+        packets = endpoint.packets_to_deliver()
+        if packets:
+            write = self._tun.write
+            for packet in packets:
+                try:
+                    write(packet)
+                except OSError as error:  # device down or full, or a packet that the kernel finds malformed
+                    self.tun_errors[error.strerror or "unknown"] += 1
+        datagrams = endpoint.datagrams_to_send(at)
+        while (event := endpoint.next_event()) is not None:
+            self._on_event(event)
+        if datagrams:
+            self._udp.send(datagrams)
+        due = endpoint.next_timeout()
+        # A deadline that moved later is left to fire early, once: cheaper than re-arming on every packet.
+        if due is not None and (self._armed is None or due < self._armed):
+            self._armed = due
+            self._alarm.set(due)
+
+    def _tolerate(self, error: OSError) -> None:
+        """Reading fails while the device is down; a descriptor that stays readable must not spin."""
+        self.tun_errors[error.strerror or "unknown"] += 1
+        gevent.sleep(0.1)

@@ -1,0 +1,174 @@
+"""The outer socket: datagrams in and out, never blocking, never fragmented.
+
+One socket per address family. What cannot be sent (full buffer, too large for the path, no route, a port that
+answered "unreachable") is dropped and counted by its errno, exactly as the network would have dropped it: the
+tunnel's own loss recovery is the only retry. Addresses are (host, port), host an IP address as text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from collections import Counter
+
+from gevent.monkey import get_original
+
+from ghost.errors import HostError
+
+Address = tuple[str, int]
+
+# A quarter second of 100 Mbit/s: what arrives while the process is not scheduled must not be lost to a full buffer.
+_BUFFER_SIZE = 4 << 20
+_MAX_DATAGRAM = 2048  # larger than any path MTU in use; a longer datagram is cut and fails to authenticate
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23  # linux/in.h, linux/in6.h
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h
+_PMTUDISC_PROBE = 3  # sets "don't fragment" and sends whatever size we say, for our own path MTU probing
+
+# gevent's sockets wait for readiness on every call; the driver has waited already and wants the plain call.
+_PlainSocket = get_original("socket", "socket")
+
+
+class UdpSocket:
+    """One bound socket of one family."""
+
+    __slots__ = ("_is_ipv6", "_socket", "errors")
+
+    def __init__(self, sock: socket.socket, errors: Counter[str]) -> None:
+        self._socket = sock
+        self._is_ipv6 = sock.family == socket.AF_INET6
+        self.errors = errors
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    @property
+    def port(self) -> int:
+        return int(self._socket.getsockname()[1])
+
+    def receive(self) -> tuple[bytes, Address] | None:
+        """One datagram and whence it came; None when none waits, or when an ICMP error did (it is counted)."""
+        try:
+            data, address = self._socket.recvfrom(_MAX_DATAGRAM)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self.errors[_name(error)] += 1
+            return None
+        if not self._is_ipv6:
+            return data, address
+        host, port, _, scope = address
+        return data, (f"{host}%{scope}" if scope else host, port)
+
+    def send(self, data: bytes, address: Address) -> None:
+        try:
+            self._socket.sendto(data, address)
+        except OSError as error:
+            self.errors[_name(error)] += 1
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Udp:
+    """The sockets of a tunnel end: one for a server's listening address, one per family for a client."""
+
+    __slots__ = ("_by_family", "errors", "sockets")
+
+    def __init__(self, by_family: dict[bool, UdpSocket], errors: Counter[str]) -> None:
+        self._by_family = by_family  # keyed by "is IPv6"
+        self.sockets = list(by_family.values())
+        self.errors = errors
+
+    @classmethod
+    def listen(cls, host: str, port: int) -> Udp:
+        """A server's socket. Raises HostError naming the address and the cure."""
+        errors: Counter[str] = Counter()
+        try:
+            family, *_, where = socket.getaddrinfo(
+                host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
+            )[0]
+            bound = _open(socket.AddressFamily(family), where, accepts_ipv4=host == "::")
+        except OSError as error:
+            raise HostError(_bind_message(host, port, error)) from error
+        return cls({family == socket.AF_INET6: UdpSocket(bound, errors)}, errors)
+
+    @classmethod
+    def dial(cls) -> Udp:
+        """A client's sockets, on ports that the kernel chooses, for the families this host has."""
+        errors: Counter[str] = Counter()
+        by_family = {}
+        for family, anywhere in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+            with contextlib.suppress(OSError):
+                by_family[family == socket.AF_INET6] = UdpSocket(
+                    _open(family, (anywhere, 0), accepts_ipv4=False), errors
+                )
+        if not by_family:
+            raise HostError(
+                "no UDP socket to be had: neither IPv4 nor IPv6 works on this host, check `ip address`"
+            )
+        return cls(by_family, errors)
+
+    def send(self, datagrams: list[tuple[bytes, Address]]) -> None:
+        by_family = self._by_family
+        for data, address in datagrams:
+            sock = by_family.get(":" in address[0])
+            if sock is None:
+                self.errors["EAFNOSUPPORT"] += 1
+            else:
+                sock.send(data, address)
+
+    def close(self) -> None:
+        for sock in self.sockets:
+            sock.close()
+
+
+def local_address() -> str | None:
+    """This host's address on its way to the Internet, None when there is no way. Nothing is sent."""
+    with _PlainSocket(socket.AF_INET, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
+        sock.connect(
+            ("192.0.2.1", 9)
+        )  # connecting UDP only looks up the route; the address is for documentation
+        return str(sock.getsockname()[0])
+    return None
+
+
+def _open(family: socket.AddressFamily, where: tuple[object, ...], *, accepts_ipv4: bool) -> socket.socket:
+    """`accepts_ipv4`: an IPv6 socket listening on every address serves IPv4 too, as ::ffff:a.b.c.d."""
+    sock: socket.socket = _PlainSocket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        _enlarge(sock, _SO_RCVBUFFORCE, socket.SO_RCVBUF)
+        _enlarge(sock, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not accepts_ipv4)
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+        sock.bind(where)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _enlarge(sock: socket.socket, forced: int, plain: int) -> None:
+    """The FORCE options ignore net.core.rmem_max but need CAP_NET_ADMIN in the host's own user namespace."""
+    for option in (forced, plain):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_SIZE)
+            return
+
+
+def _bind_message(host: str, port: int, error: OSError) -> str:
+    cause = {
+        errno.EADDRINUSE: f"UDP port {port} is in use: stop what uses it (`ss -lunp sport = :{port}`)",
+        errno.EADDRNOTAVAIL: f"this host has no address {host}: see `ip address`",
+        errno.EACCES: f"UDP port {port} needs root: run it with sudo",
+    }.get(error.errno or 0, f"cannot listen on {host} port {port} ({error.strerror or error})")
+    return f"{cause} or choose another --listen ADDR:PORT"
+
+
+def _name(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, os.strerror(error.errno or 0))

@@ -1,0 +1,1 @@
+"""The real core in virtual time: two endpoints, two links and the traffic of applications, an hour in a few seconds."""

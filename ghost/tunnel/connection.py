@@ -1,0 +1,276 @@
+"""A connection: two pipelines, the epochs that protect them, and the path to the peer. A thin facade.
+
+    datagram -> packet number -> AEAD -> replay window -> epoch confirmed -> path -> frames -> sender and receiver
+
+The order matters: nothing is believed before the tag, nothing is counted twice after it, and only an authentic packet
+that is newer than all before it may move the peer's address. Until a new address has echoed a challenge it gets at
+most three times the bytes that came from it (RFC 9000 section 8).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final
+
+from ghost.compression.payload import PacketCompressor
+from ghost.constants import MAX_DATAGRAM
+from ghost.crypto.replay import ReplayWindow
+from ghost.errors import PeerError
+from ghost.obfuscation.padding import Profile
+from ghost.reliability.acks import AckTracker
+from ghost.tunnel.epochs import Epoch, Epochs
+from ghost.tunnel.events import Address
+from ghost.tunnel.receiver import Receiver
+from ghost.tunnel.sender import Sender
+from ghost.wire import frames
+from ghost.wire.inner import Inner
+
+MAX_BATCH: Final = 64  # datagrams a turn: bounds the time until the socket is read again
+KEEPALIVE: Final = (
+    20.0  # seconds, up to 25 with jitter; NATs forget UDP after 30 s in the worst case (RFC 4787)
+)
+KEEPALIVE_SPREAD: Final = 5.0
+AMPLIFICATION: Final = 3
+CHALLENGE_INTERVAL: Final = 0.25  # seconds
+
+
+class Connection:
+    """`last_contact` is when the last authentic packet came, `address` where packets go."""
+
+    def __init__(
+        self,
+        *,
+        epoch: Epoch,
+        address: Address,
+        is_server: bool,
+        compressor: PacketCompressor | None,
+        profile: Profile,
+        max_rate: float | None,
+        rng: Random,
+        now: float,
+    ) -> None:
+        self.epochs = Epochs(epoch)
+        self.address = address
+        self.created = now
+        self.last_contact = now
+        self.closed_by_peer: str | None = None
+        self.dropped: Counter[str] = Counter()
+        self.received_bytes = 0
+        self.inner_sent_bytes = 0
+        self.inner_received_bytes = 0
+        self.sender = Sender(
+            max_datagram=MAX_DATAGRAM,
+            max_rate=max_rate,
+            compressor=compressor,
+            pad=lambda size: profile.padding(size, rng),
+            now=now,
+        )
+        self.receiver = Receiver(compressor)
+        self._is_server = is_server
+        self._rng = rng
+        self._replay = ReplayWindow()
+        self._acks = AckTracker()
+        self._control: list[bytes] = []
+        self._is_control_eliciting = False
+        self._keepalive_at = now + self._keepalive_interval()
+        self._is_validated = True
+        self._credit = 0  # bytes that an unvalidated address may still be sent
+        self._challenge = b""
+        self._challenge_at = 0.0
+
+    # ---- in ---------------------------------------------------------------------------------------------------
+
+    def send_packet(self, packet: bytes, inner: Inner, now: float) -> None:
+        """An inner packet for the other end."""
+        self.inner_sent_bytes += len(packet)
+        self.epochs.current.has_carried_data = True
+        self.sender.queue_packet(packet, inner, now)
+
+    def receive_datagram(
+        self, epoch: Epoch, datagram: bytes, number: int, address: Address, now: float
+    ) -> None:
+        """`number` is the header's truncated packet number. PeerError says why the datagram changed nothing."""
+        packet_number = self._replay.expand(number)
+        plaintext = epoch.open(packet_number, datagram)
+        if not self._replay.is_fresh(packet_number):
+            raise PeerError("replayed")
+        is_newest = packet_number > self._replay.largest
+        self._replay.mark(packet_number)
+        self.epochs.confirm(epoch, now)
+        self.last_contact = now
+        self.received_bytes += len(datagram)
+        if address != self.address and is_newest and self._is_server:
+            self._move(address, now)
+        if address == self.address:
+            self._credit += AMPLIFICATION * len(datagram)
+        is_eliciting = False
+        try:
+            for frame in frames.decode(plaintext):
+                is_eliciting |= not isinstance(frame, (frames.Ack, frames.Close))
+                _HANDLERS[type(frame)](self, frame, now)
+        finally:  # an authentic packet is acknowledged even if a frame of it made no sense
+            self._acks.on_packet(packet_number, is_ack_eliciting=is_eliciting, now=now)
+
+    def take_packets(self) -> list[bytes]:
+        """Inner packets for this end."""
+        packets = self.receiver.take_packets()
+        for packet in packets:
+            self.inner_received_bytes += len(packet)
+        return packets
+
+    def handle_timeout(self, now: float) -> None:
+        self.sender.handle_timeout(now)
+        self.epochs.expire(now)
+        if not self._is_validated and now >= self._challenge_at:
+            self._challenge_at = now + CHALLENGE_INTERVAL
+            self._queue_control(frames.encode_challenge(self._challenge), is_eliciting=True)
+        if now >= self._keepalive_at:
+            self._keepalive_at = now + self._keepalive_interval()
+            if now - self.sender.last_eliciting >= KEEPALIVE:
+                self._queue_control(frames.PING, is_eliciting=True)
+
+    def greet(self) -> None:
+        """Makes sure that an acknowledged packet leaves soon: it confirms a new epoch, or probes a quiet peer."""
+        self._queue_control(frames.PING, is_eliciting=True)
+
+    def close(self, reason: int) -> None:
+        self._queue_control(frames.encode_close(reason), is_eliciting=False)
+
+    # ---- out --------------------------------------------------------------------------------------------------
+
+    def datagrams_to_send(self, now: float) -> list[bytes]:
+        """At most MAX_BATCH datagrams that may leave now."""
+        datagrams: list[bytes] = []
+        while len(datagrams) < MAX_BATCH and (self._is_validated or self._credit > 0):
+            is_ack_due = self._acks.deadline is not None and self._acks.deadline <= now
+            head = b"".join(self._control)
+            if self._acks.deadline is not None:
+                head += self._encode_ack(now)
+            packet = self.sender.next_plaintext(
+                now,
+                head=head,
+                is_head_due=bool(self._control) or is_ack_due,
+                is_head_eliciting=self._is_control_eliciting,
+            )
+            if packet is None:
+                break
+            number, plaintext, is_head_sent = packet
+            if head and is_head_sent:
+                self._control.clear()
+                self._is_control_eliciting = False
+                if self._acks.deadline is not None:
+                    self._acks.on_sent()
+            datagram = self.epochs.current.seal(number, plaintext)
+            self._credit -= len(datagram)
+            datagrams.append(datagram)
+        return datagrams
+
+    def next_timeout(self) -> float:
+        times = [self._keepalive_at]
+        if self._is_validated or self._credit > 0:
+            times += [time for time in (self._acks.deadline, self.sender.next_time()) if time is not None]
+            if self._control:
+                times.append(self.created)  # at once
+        if not self._is_validated:
+            times.append(self._challenge_at)
+        if self.epochs.next_expiry is not None:
+            times.append(self.epochs.next_expiry)
+        return min(times)
+
+    def snapshot(self, now: float) -> dict[str, Any]:
+        """JSON-able facts; rates in bits a second, times in the unit of their suffix."""
+        sender = self.sender
+        return {
+            "endpoint": f"{self.address[0]}:{self.address[1]}",
+            "uptime_s": round(now - self.created, 3),
+            "last_contact_s": round(now - self.last_contact, 3),
+            "rtt_ms": round(sender.rtt.smoothed * 1000, 3),
+            "min_rtt_ms": round(sender.rtt.min_rtt * 1000, 3),
+            "loss": round(sender.loss_rate.rate, 4),
+            "loss_burst": round(sender.loss_rate.burst, 2),
+            "queue_delay_ms": round(sender.congestion.delay.queue * 1000, 3),
+            "congestion_mode": sender.congestion.mode.value,
+            "rate_bps": round(sender.congestion.rate * 8),
+            "pacing_rate_bps": round(sender.congestion.pacing_rate * 8),
+            "sent_bytes": sender.sent_bytes,
+            "received_bytes": self.received_bytes,
+            "inner_sent_bytes": self.inner_sent_bytes,
+            "inner_received_bytes": self.inner_received_bytes,
+            "saved_by_compression_bytes": sender.saved_by_compression,
+            "symbols": sender.new_symbols,
+            "retransmitted_symbols": sender.retransmitted,
+            "queued_bytes": sender.queued_bytes,
+            "queue_dropped_packets": sender.dropped_packets,
+            "duplicates": self.receiver.duplicates,
+        }
+
+    # ---- inside -----------------------------------------------------------------------------------------------
+
+    def _encode_ack(self, now: float) -> bytes:
+        first, bitmap = self._acks.state()
+        floor, symbols = self.receiver.window.report()
+        return frames.encode_ack(
+            frames.Ack(
+                first=first & 0xFFFFFFFF,
+                packets=bitmap,
+                received_clock=int(self._acks.largest_time * 1e6) & 0xFFFFFFFF,
+                delay=now - self._acks.largest_time,
+                symbol_floor=floor & 0xFFFFFF,
+                symbols=symbols,
+                rank=0,
+                redundant=0,
+            )
+        )
+
+    def _move(self, address: Address, now: float) -> None:
+        self.address = address
+        self._is_validated = False
+        self._credit = 0
+        self._challenge = self._rng.randbytes(frames.TOKEN_SIZE)
+        self._challenge_at = now
+        self.sender.on_path_change(now)
+
+    def _queue_control(self, frame: bytes, *, is_eliciting: bool) -> None:
+        if len(self._control) < 8:  # a peer that floods challenges gets few echoes
+            self._control.append(frame)
+            self._is_control_eliciting |= is_eliciting
+
+    def _keepalive_interval(self) -> float:
+        return KEEPALIVE + self._rng.random() * KEEPALIVE_SPREAD
+
+    def _on_ping(self, frame: frames.Ping, now: float) -> None:
+        pass
+
+    def _on_ack(self, frame: frames.Ack, now: float) -> None:
+        self.sender.on_ack(frame, now)
+
+    def _on_symbol(self, frame: frames.Symbol, now: float) -> None:
+        self.epochs.current.has_carried_data = True
+        self.receiver.on_symbol(frame)
+
+    def _on_prompt(self, frame: frames.Prompt, now: float) -> None:
+        self.epochs.current.has_carried_data = True
+        self.receiver.on_prompt(frame)
+
+    def _on_challenge(self, frame: frames.Challenge, now: float) -> None:
+        self._queue_control(frames.encode_response(frame.token), is_eliciting=False)
+
+    def _on_response(self, frame: frames.Response, now: float) -> None:
+        if frame.token == self._challenge:
+            self._is_validated = True
+
+    def _on_close(self, frame: frames.Close, now: float) -> None:
+        self.closed_by_peer = frames.CLOSE_REASONS.get(frame.reason, "unknown reason")
+
+
+_HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
+    frames.Ping: Connection._on_ping,
+    frames.Ack: Connection._on_ack,
+    frames.Symbol: Connection._on_symbol,
+    frames.Prompt: Connection._on_prompt,
+    frames.Challenge: Connection._on_challenge,
+    frames.Response: Connection._on_response,
+    frames.Close: Connection._on_close,
+}

@@ -1,0 +1,148 @@
+"""Flows: which inner packets belong together, and the queue in which they wait for the path.
+
+Packets of a flow keep their order; flows take turns by deficit round robin, and one that has just become active goes
+first (RFC 8290's shape). So a keystroke passes a download, and a flood hurts itself.
+
+A flow's id on the wire is a lane that keeps its record order; the lane of the flow longest unused is given to a new
+one and its sequence simply runs on, so the receiver needs no word of it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Final
+
+from ghost.compression.payload import Shrinkage
+from ghost.wire.inner import TCP, Inner
+from ghost.wire.records import MAX_FLOWS
+
+QUANTUM: Final = 1500  # bytes a flow may send in its turn
+MAX_QUEUE_SECONDS: Final = 0.3
+"""Of the path's rate, for one flow. Loss-based TCP inside needs it: simulated at 30 % loss, a tail drop at 300 ms
+gives 0.89-0.92 of the ceiling, CoDel at its usual 5 ms target 0.33."""
+LEAST_QUEUE: Final = 16 * 1500  # bytes: a thin path's 300 ms would be shorter than TCP's initial window
+MAX_QUEUE_BYTES: Final = 4 << 20  # all flows of a queue together
+
+SPARSE_RATE: Final = 32_000.0  # bytes a second: calls and games stay below it, downloads over QUIC do not
+SPARSE_BURST: Final = 12_000.0  # bytes
+
+
+class Flow:
+    """One direction of one conversation."""
+
+    __slots__ = (
+        "key",
+        "flow_id",
+        "sequence",
+        "is_tcp",
+        "packets",
+        "queued_bytes",
+        "deficit",
+        "shrinkage",
+        "_level",
+        "_seen",
+    )
+
+    def __init__(self, inner: Inner, *, flow_id: int, sequence: int, now: float) -> None:
+        self.key = inner.key
+        self.flow_id = flow_id
+        self.sequence = sequence
+        self.is_tcp = inner.protocol == TCP
+        self.packets: deque[bytes] = deque()
+        self.queued_bytes = 0
+        self.deficit = 0
+        self.shrinkage = Shrinkage()
+        self._level = 0.0
+        self._seen = now
+
+    def is_sparse_with(self, size: int, now: float) -> bool:
+        """Counts a packet of `size` bytes; True while the flow stays below the sparse rate."""
+        self._level = max(0.0, self._level - (now - self._seen) * SPARSE_RATE) + size
+        self._seen = now
+        return self._level <= SPARSE_BURST
+
+    def next_sequence(self) -> int:
+        sequence = self.sequence
+        self.sequence += 1
+        return sequence
+
+
+class FlowTable:
+    """The flows of one connection, least recently used first."""
+
+    __slots__ = ("_flows", "_unused")
+
+    def __init__(self) -> None:
+        self._flows: OrderedDict[bytes, Flow] = OrderedDict()
+        self._unused = iter(range(MAX_FLOWS))
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    def find(self, inner: Inner, now: float) -> Flow:
+        flow = self._flows.get(inner.key)
+        if flow is not None:
+            self._flows.move_to_end(inner.key)
+            return flow
+        flow_id, sequence = next(self._unused, -1), 0
+        if flow_id < 0:
+            oldest = next((flow for flow in self._flows.values() if not flow.packets), None)
+            if (
+                oldest is None
+            ):  # every flow has packets waiting: the newcomer shares a lane's order, and its fate
+                return next(iter(self._flows.values()))
+            del self._flows[oldest.key]
+            flow_id, sequence = oldest.flow_id, oldest.sequence
+        flow = self._flows[inner.key] = Flow(inner, flow_id=flow_id, sequence=sequence, now=now)
+        return flow
+
+
+class FlowQueue:
+    """Deficit round robin over flows (Shreedhar and Varghese 1995), new flows first."""
+
+    __slots__ = ("bytes", "dropped", "_new", "_old")
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.dropped = 0
+        self._new: deque[Flow] = deque()
+        self._old: deque[Flow] = deque()
+
+    def push(self, flow: Flow, packet: bytes, *, rate: float) -> bool:
+        """Queues the packet, or drops it where the flow's or the whole queue's bound is reached."""
+        size = len(packet)
+        limit = max(LEAST_QUEUE, rate * MAX_QUEUE_SECONDS)
+        if flow.queued_bytes + size > limit or self.bytes + size > MAX_QUEUE_BYTES:
+            self.dropped += 1
+            return False
+        if not flow.packets:
+            flow.deficit = QUANTUM
+            self._new.append(flow)
+        flow.packets.append(packet)
+        flow.queued_bytes += size
+        self.bytes += size
+        return True
+
+    def head(self) -> Flow | None:
+        """The flow whose turn it is; its first packet is the next one out."""
+        while True:
+            flows = self._new or self._old
+            if not flows:
+                return None
+            flow = flows[0]
+            if flow.deficit > 0:
+                return flow
+            flow.deficit += QUANTUM
+            flows.popleft()
+            self._old.append(flow)
+
+    def pop(self, flow: Flow) -> bytes:
+        """Takes the first packet of the flow that `head` named."""
+        packet = flow.packets.popleft()
+        size = len(packet)
+        flow.queued_bytes -= size
+        flow.deficit -= size
+        self.bytes -= size
+        if not flow.packets:
+            (self._new or self._old).popleft()
+        return packet

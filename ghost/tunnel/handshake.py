@@ -1,0 +1,125 @@
+"""The handshake as both ends run it: Noise inside the envelope, repeated early and often.
+
+    client -> type 1 | Noise message 1 (ClientHello)      the same bytes again until answered, in a fresh envelope
+    server -> type 2 | Noise message 2 (ServerHello)      the same bytes for the same message 1, without new state
+
+Lost handshakes are the normal case: at 50 % loss each way a round trip succeeds once in four, and the repeats of the
+first second bring the tunnel up within it nine times in ten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import OrderedDict
+from random import Random
+from typing import Final
+
+from ghost.crypto.backend import Backend
+from ghost.crypto.noise import Initiator, TransportKeys
+from ghost.errors import PeerError
+from ghost.obfuscation.envelope import Envelope
+from ghost.obfuscation.padding import Profile
+from ghost.tunnel.invitation import Invitation
+from ghost.wire.hello import ClientHello, ServerHello
+
+PROLOGUE: Final = b"GhostTunnel 1"
+INITIATION, RESPONSE = b"\1", b"\2"
+
+FIRST_REPEAT: Final = 0.05  # seconds
+REPEAT_GROWTH: Final = 1.2
+LONGEST_REPEAT: Final = 5.0  # seconds: a server that is away for hours costs 100 bytes a second at most
+JITTER: Final = 0.25  # share of the interval, either way: a fixed schedule is a signature
+REPLIES_REMEMBERED: Final = 256
+
+
+class ClientHandshake:
+    """One attempt at one address; the caller makes a new one for another address or a new timestamp."""
+
+    __slots__ = ("_noise", "_message", "_envelope", "_profile", "_psk", "_rng", "_interval", "next_time")
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        private_key: bytes,
+        invitation: Invitation,
+        envelope: Envelope,
+        profile: Profile,
+        hello: ClientHello,
+        first_repeat: float,
+        rng: Random,
+        now: float,
+    ) -> None:
+        """`hello` without proof: it is added here, because it covers the handshake's hash."""
+        self._noise = Initiator(
+            backend=backend,
+            prologue=PROLOGUE,
+            static_private=private_key,
+            remote_static=invitation.server_public_key,
+            ephemeral_private=rng.randbytes(32),
+        )
+        proof = prove(invitation.secret, self._noise.begin())
+        proven = ClientHello(
+            connection_id=hello.connection_id,
+            token=hello.token,
+            timestamp=hello.timestamp,
+            features=hello.features,
+            invite_id=invitation.invite_id,
+            proof=proof,
+        )
+        self._message = INITIATION + self._noise.write_message_1(proven.encode())
+        self._envelope = envelope
+        self._profile = profile
+        self._psk = invitation.secret
+        self._rng = rng
+        self._interval = first_repeat
+        self.next_time = now
+        """When the message is due (again)."""
+
+    @property
+    def interval(self) -> float:
+        """Seconds between repeats by now, for the attempt that follows this one."""
+        return self._interval
+
+    def next_datagram(self, now: float) -> bytes | None:
+        """The initiation, when it is due."""
+        if now < self.next_time:
+            return None
+        self.next_time = now + self._interval * self._rng.uniform(1 - JITTER, 1 + JITTER)
+        self._interval = min(self._interval * REPEAT_GROWTH, LONGEST_REPEAT)
+        return self._envelope.wrap(self._message, size_range=self._profile.handshake_sizes, rng=self._rng)
+
+    def receive(self, datagram: bytes) -> tuple[ServerHello, TransportKeys]:
+        """The server's answer; PeerError when the datagram is anything else."""
+        message = self._envelope.unwrap(datagram)
+        if message[:1] != RESPONSE:
+            raise PeerError("malformed")
+        hello = ServerHello.decode(self._noise.read_message_2(message[1:], self._psk))
+        return hello, self._noise.keys()
+
+
+class ReplyCache:
+    """The answers to recent initiations: a repeat gets the same one and costs no key exchange."""
+
+    __slots__ = ("_replies",)
+
+    def __init__(self) -> None:
+        self._replies: OrderedDict[bytes, bytes] = OrderedDict()
+
+    def find(self, initiation: bytes) -> bytes | None:
+        return self._replies.get(hashlib.blake2s(initiation).digest())
+
+    def add(self, initiation: bytes, reply: bytes) -> None:
+        self._replies[hashlib.blake2s(initiation).digest()] = reply
+        if len(self._replies) > REPLIES_REMEMBERED:
+            self._replies.popitem(last=False)
+
+
+def prove(secret: bytes, proof_hash: bytes) -> bytes:
+    """What shows, in this handshake only, that its sender holds the invite's secret."""
+    return hashlib.blake2s(proof_hash, key=secret, person=b"ghostinv").digest()
+
+
+def is_proven(secret: bytes, proof_hash: bytes, proof: bytes) -> bool:
+    return hmac.compare_digest(prove(secret, proof_hash), proof)

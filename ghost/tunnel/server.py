@@ -1,0 +1,379 @@
+"""The server endpoint: many clients behind one socket.
+
+A datagram's unmasked connection id finds its connection; id 0 is a handshake; anything else is dropped in silence and
+counted. A handshake that authenticates makes a candidate, which replaces the client's former connection with the first
+packet that arrives in it: until then nothing of what exists has changed, so a replayed or lost handshake costs nobody
+anything. Inner packets go to the client that owns their destination, and come only from the address it was given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from random import Random
+from typing import Any, Final
+
+from ghost.compression.payload import PacketCompressor
+from ghost.constants import PACKET_OVERHEAD
+from ghost.crypto.backend import Backend
+from ghost.crypto.noise import Responder, TransportKeys
+from ghost.errors import PeerError
+from ghost.obfuscation.envelope import HANDSHAKE_CONNECTION_ID, Envelope
+from ghost.obfuscation.mask import HeaderMask
+from ghost.obfuscation.padding import PROFILES
+from ghost.tunnel.connection import Connection
+from ghost.tunnel.epochs import Epoch
+from ghost.tunnel.events import Address, Event, PeerJoined, PeerLeft
+from ghost.tunnel.handshake import INITIATION, PROLOGUE, RESPONSE, ReplyCache, is_proven
+from ghost.tunnel.registry import Peer, Registry
+from ghost.wire import hello, inner
+
+HANDSHAKES_PER_SECOND: Final = 50.0  # each costs a millisecond of CPU with the slower backend
+HANDSHAKE_BURST: Final = 100.0
+MAX_CANDIDATES: Final = 64
+CANDIDATE_LIFETIME: Final = 10.0  # seconds to the first packet
+CLIENT_TIMEOUT: Final = 180.0  # seconds of silence; a client keeps its NAT open every 20-25
+
+
+class _Session:
+    """A client's connection, and who that is."""
+
+    __slots__ = ("connection", "peer", "token", "invite_id", "expires")
+
+    def __init__(
+        self, connection: Connection, peer: Peer, token: bytes, invite_id: bytes, expires: float
+    ) -> None:
+        self.connection = connection
+        self.peer = peer
+        self.token = token
+        self.invite_id = invite_id
+        self.expires = expires
+
+
+class ServerEndpoint:
+    """The facade that a driver polls; see ghost.runtime.driver for the order of calls."""
+
+    def __init__(
+        self,
+        *,
+        private_key: bytes,
+        registry: Registry,
+        subnet: IPv4Network,
+        profile: str,
+        compression: str,
+        max_rate_bps: float | None,
+        rng: Random,
+        now: float,
+        wall_offset: float,
+        backend: Backend,
+    ) -> None:
+        self._private_key = private_key
+        self._registry = registry
+        self._subnet = subnet
+        self._gateway = subnet.network_address + 1
+        self._profile = PROFILES[profile]
+        self._compression = compression
+        self._max_rate = max_rate_bps / 8 if max_rate_bps else None
+        self._rng = rng
+        self._started = now
+        self._wall_offset = wall_offset
+        self._backend = backend
+        public_key = backend.x25519_public(private_key)
+        self._envelope = Envelope(backend, public_key)
+        self._mask = HeaderMask(public_key)
+        self._sessions: dict[bytes, _Session] = {}  # by the client's public key
+        self._by_address: dict[bytes, _Session] = {}  # by packed inner address
+        self._by_id: dict[int, _Session] = {}  # live sessions and candidates
+        self._candidates: dict[int, _Session] = {}
+        self._timeouts: dict[Connection, float] = {}
+        self._touched: dict[Connection, None] = {}
+        self._replies = ReplyCache()
+        self._answers: list[tuple[bytes, Address]] = []
+        self._allowance = HANDSHAKE_BURST
+        self._allowance_at = now
+        self._dropped: Counter[str] = Counter()
+        self._events: deque[Event] = deque()
+        self._packets: list[bytes] = []
+
+    # ---- in ---------------------------------------------------------------------------------------------------
+
+    def receive_datagram(self, data: bytes, address: Address, now: float) -> None:
+        try:
+            if len(data) < PACKET_OVERHEAD:
+                raise PeerError("truncated")
+            connection_id, number = self._mask.reveal(data)
+            session = self._by_id.get(connection_id)
+            if session is not None:
+                self._on_packet(session, connection_id, number, data, address, now)
+            elif connection_id == HANDSHAKE_CONNECTION_ID:
+                self._on_handshake(data, address, now)
+            else:
+                raise PeerError("foreign")
+        except PeerError as error:
+            self._dropped[error.reason] += 1
+
+    def send_packet(self, packet: bytes, now: float) -> None:
+        parsed = inner.parse(packet)
+        if parsed is None:
+            self._dropped["inner_not_ipv4"] += 1
+            return
+        session = self._by_address.get(packet[16:20])
+        if session is None:
+            self._dropped["inner_no_route"] += 1
+            return
+        session.connection.send_packet(packet, parsed, now)
+        self._touched[session.connection] = None
+
+    def handle_timeout(self, now: float) -> None:
+        for connection, due in list(self._timeouts.items()):
+            if due <= now:
+                connection.handle_timeout(now)
+                self._touched[connection] = None
+        for session in list(self._sessions.values()):
+            if now - session.connection.last_contact >= CLIENT_TIMEOUT:
+                self._end(session, f"silent for {CLIENT_TIMEOUT:.0f} s")
+        for connection_id, candidate in list(self._candidates.items()):
+            if now >= candidate.expires:
+                self._forget_candidate(connection_id)
+
+    def close(self, now: float) -> None:
+        """Tells every client; poll the datagrams once more."""
+        for session in self._sessions.values():
+            session.connection.close(0)
+            self._touched[session.connection] = None
+
+    # ---- out --------------------------------------------------------------------------------------------------
+
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
+        datagrams, self._answers = self._answers, []
+        touched, self._touched = self._touched, {}
+        for connection in touched:
+            datagrams += [(data, connection.address) for data in connection.datagrams_to_send(now)]
+            self._timeouts[connection] = connection.next_timeout()
+        return datagrams
+
+    def packets_to_deliver(self) -> list[bytes]:
+        packets, self._packets = self._packets, []
+        return packets
+
+    def next_timeout(self) -> float | None:
+        times = [*self._timeouts.values(), *(candidate.expires for candidate in self._candidates.values())]
+        return min(times, default=None)
+
+    def next_event(self) -> Event | None:
+        return self._events.popleft() if self._events else None
+
+    def snapshot(self, now: float) -> dict[str, Any]:
+        """JSON-able status."""
+        return {
+            "role": "server",
+            "state": "listening",
+            "inner_address": str(IPv4Interface((self._gateway, self._subnet.prefixlen))),
+            "uptime_s": round(now - self._started, 3),
+            "crypto": self._backend.name,
+            "dropped": dict(self._dropped),
+            "peers": [
+                {
+                    "name": session.peer.name,
+                    "address": str(session.peer.address),
+                    **session.connection.snapshot(now),
+                }
+                for session in self._sessions.values()
+            ],
+        }
+
+    # ---- packets ----------------------------------------------------------------------------------------------
+
+    def _on_packet(
+        self, session: _Session, connection_id: int, number: int, data: bytes, address: Address, now: float
+    ) -> None:
+        connection = session.connection
+        epoch = connection.epochs.by_id(connection_id)
+        if epoch is None:
+            self._by_id.pop(connection_id, None)
+            raise PeerError("foreign")
+        try:
+            connection.receive_datagram(epoch, data, number, address, now)
+        finally:
+            # even a malformed frame leaves an acknowledgement to send; a forged packet leaves nothing
+            if connection.last_contact == now:
+                if connection_id in self._candidates:
+                    self._promote(connection_id, session)
+                self._touched[connection] = None
+                self._deliver(session)
+        if connection.closed_by_peer is not None:
+            self._end(session, connection.closed_by_peer)
+
+    def _deliver(self, session: _Session) -> None:
+        source = session.peer.address.packed
+        for packet in session.connection.take_packets():
+            if packet[12:16] == source and inner.parse(packet) is not None:
+                self._packets.append(packet)
+            else:
+                self._dropped["inner_source"] += 1
+
+    def _promote(self, connection_id: int, session: _Session) -> None:
+        """The first packet of a candidate: the client is here, and whatever it had before is over."""
+        del self._candidates[connection_id]
+        peer = session.peer
+        former = self._sessions.get(peer.public_key)
+        if former is not None:
+            self._drop(former)
+        if session.invite_id:
+            self._registry.save_peer(peer)
+            self._registry.spend_invite(session.invite_id, peer.public_key)
+        self._sessions[peer.public_key] = session
+        self._by_address[peer.address.packed] = session
+        self._events.append(PeerJoined(peer.name, peer.address, session.connection.address))
+
+    def _end(self, session: _Session, reason: str) -> None:
+        if self._sessions.get(session.peer.public_key) is session:
+            del self._sessions[session.peer.public_key]
+            del self._by_address[session.peer.address.packed]
+            self._events.append(PeerLeft(session.peer.name, session.peer.address, reason))
+        self._drop(session)
+
+    def _drop(self, session: _Session) -> None:
+        for connection_id in [key for key, value in self._by_id.items() if value is session]:
+            del self._by_id[connection_id]
+            self._candidates.pop(connection_id, None)
+        self._timeouts.pop(session.connection, None)
+        self._touched.pop(session.connection, None)
+
+    def _forget_candidate(self, connection_id: int) -> None:
+        del self._candidates[connection_id]
+        self._by_id.pop(connection_id, None)
+
+    # ---- handshakes -------------------------------------------------------------------------------------------
+
+    def _on_handshake(self, data: bytes, address: Address, now: float) -> None:
+        message = self._envelope.unwrap(data)
+        if message[:1] != INITIATION:
+            raise PeerError("malformed")
+        reply = self._replies.find(message)
+        if reply is None:
+            self._spend_allowance(now)
+            reply = RESPONSE + self._answer(message[1:], address, now)
+            self._replies.add(message, reply)
+        wrapped = self._envelope.wrap(reply, size_range=self._profile.handshake_sizes, rng=self._rng)
+        self._answers.append((wrapped, address))
+
+    def _answer(self, message: bytes, address: Address, now: float) -> bytes:
+        """Noise message 2 for an initiation by somebody we know; PeerError, and no answer, for anybody else."""
+        noise = Responder(backend=self._backend, prologue=PROLOGUE, static_private=self._private_key)
+        initiation = noise.read_message_1(message)
+        client = hello.ClientHello.decode(initiation.payload)
+        peer, refusal, invite_id = self._recognise(
+            initiation.remote_static, client, initiation.proof_hash, now
+        )
+        if not refusal and client.version != hello.VERSION:
+            refusal = hello.VERSION_UNKNOWN
+        former = self._sessions.get(peer.public_key)
+        is_resumed = former is not None and former.token == client.token
+        local_id = self._free_connection_id()
+        features = client.features & hello.FEATURE_ZSTD if self._compression != "off" else 0
+        answer = hello.ServerHello(
+            connection_id=local_id,
+            features=features,
+            interface=IPv4Interface((peer.address, self._subnet.prefixlen)),
+            gateway=self._gateway,
+            is_resumed=is_resumed,
+            refusal=refusal,
+        )
+        reply = noise.write_message_2(
+            answer.encode(), psk=peer.pre_shared_key, ephemeral_private=self._rng.randbytes(32)
+        )
+        if refusal:
+            self._dropped["refused"] += 1
+            return reply
+        peer = replace(peer, last_timestamp=client.timestamp)
+        if not invite_id:
+            self._registry.save_peer(peer)
+        epoch = self._epoch(noise.keys(), local_id, client.connection_id, now)
+        if is_resumed and former is not None:
+            former.peer = peer
+            former.connection.epochs.offer(epoch)
+            self._by_id[local_id] = former
+        else:
+            self._add_candidate(epoch, peer, client.token, invite_id, features, address, now)
+        return reply
+
+    def _recognise(
+        self, public_key: bytes, client: hello.ClientHello, proof_hash: bytes, now: float
+    ) -> tuple[Peer, int, bytes]:
+        """(who it is, refusal or 0, the invite to spend or b""); PeerError for a stranger or a replay."""
+        peer = self._registry.peer(public_key)
+        if peer is not None:
+            if client.timestamp <= peer.last_timestamp:
+                raise PeerError("replayed_handshake")
+            return peer, 0, b""
+        invite = self._registry.invite(client.invite_id) if client.invite_id else None
+        if invite is None or not is_proven(invite.secret, proof_hash, client.proof):
+            raise PeerError("uninvited")
+        refusal = 0
+        if invite.used_by not in (None, public_key):
+            refusal = hello.INVITE_USED
+        elif invite.expires < now + self._wall_offset:
+            refusal = hello.INVITE_EXPIRED
+        address = self._free_address(public_key)
+        if address is None:
+            address, refusal = self._gateway, refusal or hello.POOL_FULL
+        return (
+            Peer(public_key, invite.secret, invite.name, address, client.timestamp),
+            refusal,
+            invite.invite_id,
+        )
+
+    def _free_address(self, public_key: bytes) -> IPv4Address | None:
+        """The first address that no peer has; a candidate's is taken for everybody but itself."""
+        taken = {peer.address for peer in self._registry.peers()}
+        candidates = [candidate.peer for candidate in self._candidates.values()]
+        taken |= {peer.address for peer in candidates if peer.public_key != public_key}
+        return next(
+            (address for address in self._subnet.hosts() if address not in taken | {self._gateway}), None
+        )
+
+    def _add_candidate(
+        self,
+        epoch: Epoch,
+        peer: Peer,
+        token: bytes,
+        invite_id: bytes,
+        features: int,
+        address: Address,
+        now: float,
+    ) -> None:
+        connection = Connection(
+            epoch=epoch,
+            address=address,
+            is_server=True,
+            compressor=PacketCompressor() if features & hello.FEATURE_ZSTD else None,
+            profile=self._profile,
+            max_rate=self._max_rate,
+            rng=self._rng,
+            now=now,
+        )
+        if len(self._candidates) >= MAX_CANDIDATES:
+            self._forget_candidate(next(iter(self._candidates)))
+        session = _Session(connection, peer, token, invite_id, now + CANDIDATE_LIFETIME)
+        self._candidates[epoch.local_id] = self._by_id[epoch.local_id] = session
+
+    def _epoch(self, keys: TransportKeys, local_id: int, remote_id: int, now: float) -> Epoch:
+        return Epoch(
+            backend=self._backend, keys=keys, mask=self._mask, local_id=local_id, remote_id=remote_id, now=now
+        )
+
+    def _spend_allowance(self, now: float) -> None:
+        earned = (now - self._allowance_at) * HANDSHAKES_PER_SECOND
+        self._allowance = min(self._allowance + earned, HANDSHAKE_BURST)
+        self._allowance_at = now
+        if self._allowance < 1:
+            raise PeerError("handshake_limit")
+        self._allowance -= 1
+
+    def _free_connection_id(self) -> int:
+        while True:
+            connection_id = self._rng.getrandbits(32)
+            if connection_id != HANDSHAKE_CONNECTION_ID and connection_id not in self._by_id:
+                return connection_id

@@ -1,0 +1,278 @@
+"""Frames: the typed parts of a packet's plaintext.
+
+A plaintext is a run of frames, each a type byte and a body. SYMBOL, REPAIR and PROMPT come in two forms: with the low
+bit of the type clear the body runs to the end of the packet, with it set a 16-bit size precedes it.
+
+    PAD       0x00  the rest of the packet means nothing
+    PING      0x01  asks for an acknowledgement
+    ACK       0x02  see Ack
+    SYMBOL    0x04  symbol id: 3 | records
+    REPAIR    0x06  seed: 1 | first symbol id: 3 | bitmap size: 1 | bitmap | coded bytes
+    PROMPT    0x08  prompt id: 2 | one record
+    CHALLENGE 0x0a  token: 8
+    RESPONSE  0x0b  token: 8
+    CLOSE     0x0c  reason: 1
+    0x80-0xff       size: 2 | body; a receiver that does not know the type skips it
+
+Any other type makes the packet malformed. Frames are named tuples because several are made for every datagram.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from struct import error as StructError
+from typing import NamedTuple
+
+from ghost.errors import PeerError
+
+SYMBOL_ID_BITS = 24
+PROMPT_ID_BITS = 16
+PACKET_NUMBER_BITS = 32
+CLOCK_BITS = 32
+
+SYMBOL_OVERHEAD = 4  # the unsized form: type and symbol id
+SIZE_FIELD = 2
+PROMPT_OVERHEAD = 5  # the sized form: type, size and prompt id
+TOKEN_SIZE = 8
+
+_PAD, _PING, _ACK, _SYMBOL, _REPAIR, _PROMPT = 0x00, 0x01, 0x02, 0x04, 0x06, 0x08
+_CHALLENGE, _RESPONSE, _CLOSE, _SKIPPABLE = 0x0A, 0x0B, 0x0C, 0x80
+_SIZED = 0x01
+
+_ACK_HEAD = Struct(">BIIH")
+_ACK_TAIL = Struct(">IBH")
+_ACK_DELAY_UNIT = 16e-6
+_U16 = Struct(">H")
+
+
+class Ping(NamedTuple):
+    """Nothing but a wish to be acknowledged."""
+
+
+class Ack(NamedTuple):
+    """What has arrived.
+
+    first            low 32 bits of a packet number
+    packets          bit i set: packet number first + i has arrived; the highest bit is the largest one received
+    received_clock   receiver's clock when that largest one arrived: microseconds modulo 2**32
+    delay            seconds between that arrival and this frame (16 us steps, at most 1.05 s)
+    symbol_floor     low 24 bits of a symbol id below which everything is known
+    symbols          bit i set: symbol floor + 1 + i is known (the floor itself is not, or was never sent)
+    rank             independent repairs waiting for more, at most 255
+    redundant        repairs so far that taught nothing, modulo 2**16
+    """
+
+    first: int
+    packets: int
+    received_clock: int
+    delay: float
+    symbol_floor: int
+    symbols: int
+    rank: int
+    redundant: int
+
+
+class Symbol(NamedTuple):
+    """A source symbol: the unit of repair, holding records."""
+
+    symbol_id: int
+    payload: bytes
+
+
+class Repair(NamedTuple):
+    """A linear combination over GF(256) of the symbols first_id + i for every bit i of `members` (bit 0 is set)."""
+
+    seed: int
+    first_id: int
+    members: int
+    payload: bytes
+
+
+class Prompt(NamedTuple):
+    """A record to be delivered at once; copies carry the same id."""
+
+    prompt_id: int
+    record: bytes
+
+
+class Challenge(NamedTuple):
+    """Asks whoever holds the keys at this address to echo the token."""
+
+    token: bytes
+
+
+class Response(NamedTuple):
+    """The echo of a challenge's token."""
+
+    token: bytes
+
+
+class Close(NamedTuple):
+    """The peer ends the connection; see CLOSE_REASONS."""
+
+    reason: int
+
+
+Frame = Ping | Ack | Symbol | Repair | Prompt | Challenge | Response | Close
+
+CLOSE_REASONS = {0: "stopped", 1: "replaced by a newer connection", 2: "protocol violation", 3: "revoked"}
+
+PING = bytes([_PING])
+
+
+def encode_ack(ack: Ack) -> bytes:
+    packets = ack.packets.to_bytes((ack.packets.bit_length() + 7) // 8, "little")
+    symbols = ack.symbols.to_bytes((ack.symbols.bit_length() + 7) // 8, "little")
+    delay = min(int(ack.delay / _ACK_DELAY_UNIT), 0xFFFF)
+    return b"".join(
+        (
+            _ACK_HEAD.pack(_ACK, ack.first, ack.received_clock, delay),
+            bytes([len(packets)]),
+            packets,
+            _ACK_TAIL.pack(ack.symbol_floor << 8 | len(symbols), ack.rank, ack.redundant),
+            symbols,
+        )
+    )
+
+
+def encode_symbol(symbol_id: int, payload: bytes, *, is_last: bool = True) -> bytes:
+    head = (_SYMBOL << 24 | symbol_id & 0xFFFFFF).to_bytes(4, "big")
+    if is_last:
+        return head + payload
+    return bytes([_SYMBOL | _SIZED]) + _U16.pack(len(payload) + 3) + head[1:] + payload
+
+
+def encode_repair(repair: Repair) -> bytes:
+    """The unsized form: a repair is always the last frame of its packet."""
+    members = repair.members.to_bytes((repair.members.bit_length() + 7) // 8, "little")
+    head = (
+        bytes([_REPAIR, repair.seed])
+        + (repair.first_id & 0xFFFFFF).to_bytes(3, "big")
+        + bytes([len(members)])
+    )
+    return head + members + repair.payload
+
+
+def encode_prompt(prompt_id: int, record: bytes) -> bytes:
+    return bytes([_PROMPT | _SIZED]) + _U16.pack(len(record) + 2) + _U16.pack(prompt_id & 0xFFFF) + record
+
+
+def encode_challenge(token: bytes) -> bytes:
+    return bytes([_CHALLENGE]) + token
+
+
+def encode_response(token: bytes) -> bytes:
+    return bytes([_RESPONSE]) + token
+
+
+def encode_close(reason: int) -> bytes:
+    return bytes([_CLOSE, reason])
+
+
+def padding(size: int) -> bytes:
+    """`size` bytes that end a packet."""
+    return bytes(size)
+
+
+def decode(plaintext: bytes) -> list[Frame]:
+    """All frames of a packet, in order; PeerError("malformed") when any part of it is not as specified."""
+    frames: list[Frame] = []
+    at, end = 0, len(plaintext)
+    try:
+        while at < end:
+            kind = plaintext[at]
+            at += 1
+            if kind == _PAD:
+                break
+            if kind in _BODY_DECODERS:
+                frames.append(_BODY_DECODERS[kind](plaintext[at:]))
+                break
+            if kind & ~_SIZED in _BODY_DECODERS or kind >= _SKIPPABLE:
+                start = at + SIZE_FIELD
+                at = start + _U16.unpack_from(plaintext, at)[0]
+                if at > end:
+                    raise PeerError("malformed")
+                if kind < _SKIPPABLE:
+                    frames.append(_BODY_DECODERS[kind & ~_SIZED](plaintext[start:at]))
+                continue
+            frame, at = _DECODERS[kind](plaintext, at)
+            frames.append(frame)
+    except (KeyError, IndexError, StructError):
+        raise PeerError("malformed") from None
+    if at > end:
+        raise PeerError("malformed")
+    return frames
+
+
+def _decode_symbol(body: bytes) -> Symbol:
+    if len(body) <= 3:
+        raise PeerError("malformed")
+    return Symbol(int.from_bytes(body[:3], "big"), body[3:])
+
+
+def _decode_repair(body: bytes) -> Repair:
+    start = 5 + body[4]
+    members = int.from_bytes(body[5:start], "little")
+    if len(body) <= start + 2 or not members & 1:
+        raise PeerError("malformed")
+    return Repair(body[0], int.from_bytes(body[1:4], "big"), members, body[start:])
+
+
+def _decode_prompt(body: bytes) -> Prompt:
+    if len(body) <= 2:
+        raise PeerError("malformed")
+    return Prompt(_U16.unpack_from(body)[0], body[2:])
+
+
+def _decode_ack(data: bytes, at: int) -> tuple[Ack, int]:
+    _, first, clock, delay = _ACK_HEAD.unpack_from(data, at - 1)
+    at += _ACK_HEAD.size - 1
+    packets_end = at + 1 + data[at]
+    floor_and_size, rank, redundant = _ACK_TAIL.unpack_from(data, packets_end)
+    symbols_at = packets_end + _ACK_TAIL.size
+    symbols_end = symbols_at + (floor_and_size & 0xFF)
+    packets = int.from_bytes(data[at + 1 : packets_end], "little")
+    if symbols_end > len(data) or not packets:
+        raise PeerError("malformed")
+    ack = Ack(
+        first,
+        packets,
+        clock,
+        delay * _ACK_DELAY_UNIT,
+        floor_and_size >> 8,
+        int.from_bytes(data[symbols_at:symbols_end], "little"),
+        rank,
+        redundant,
+    )
+    return ack, symbols_end
+
+
+def _decode_ping(data: bytes, at: int) -> tuple[Ping, int]:
+    return Ping(), at
+
+
+def _decode_challenge(data: bytes, at: int) -> tuple[Challenge, int]:
+    return Challenge(data[at : at + TOKEN_SIZE]), at + TOKEN_SIZE
+
+
+def _decode_response(data: bytes, at: int) -> tuple[Response, int]:
+    return Response(data[at : at + TOKEN_SIZE]), at + TOKEN_SIZE
+
+
+def _decode_close(data: bytes, at: int) -> tuple[Close, int]:
+    return Close(data[at]), at + 1
+
+
+_BODY_DECODERS: dict[int, Callable[[bytes], Frame]] = {
+    _SYMBOL: _decode_symbol,
+    _REPAIR: _decode_repair,
+    _PROMPT: _decode_prompt,
+}
+_DECODERS: dict[int, Callable[[bytes, int], tuple[Frame, int]]] = {
+    _PING: _decode_ping,
+    _ACK: _decode_ack,
+    _CHALLENGE: _decode_challenge,
+    _RESPONSE: _decode_response,
+    _CLOSE: _decode_close,
+}

@@ -1,0 +1,55 @@
+"""The headers of inner packets, as far as scheduling needs them.
+
+Nothing here trusts the packet: whatever does not parse is `None` and never enters the tunnel.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import NamedTuple
+
+TCP = 6
+UDP = 17
+
+_TCP_PLAIN_ACK_MASK = 0x17  # FIN, SYN, RST and ACK: a pure acknowledgement has only the last
+_TCP_ACK = 0x10
+_MORE_FRAGMENTS_OR_OFFSET = 0x3FFF
+
+
+class Inner(NamedTuple):
+    """`key` names the flow: protocol, addresses and ports of one direction (ports left out where not visible)."""
+
+    key: bytes
+    protocol: int
+    is_pure_ack: bool
+
+
+def parse(packet: bytes) -> Inner | None:
+    """The flow of an IPv4 packet (RFC 791, RFC 9293); None when it is not a whole IPv4 packet."""
+    size = len(packet)
+    if size < 20 or packet[0] >> 4 != 4:
+        return None
+    header_size = (packet[0] & 0x0F) * 4
+    if header_size < 20 or packet[2] << 8 | packet[3] != size or header_size > size:
+        return None
+    protocol = packet[9]
+    key = packet[9:10] + packet[12:20]
+    is_fragment = (packet[6] << 8 | packet[7]) & _MORE_FRAGMENTS_OR_OFFSET
+    if is_fragment or protocol not in (TCP, UDP) or size < header_size + 8:
+        return Inner(key, protocol, False)
+    key += packet[header_size : header_size + 4]
+    if protocol != TCP or size < header_size + 20:
+        return Inner(key, protocol, False)
+    flags = packet[header_size + 13]
+    data_at = header_size + (packet[header_size + 12] >> 4) * 4
+    return Inner(key, protocol, data_at == size and flags & _TCP_PLAIN_ACK_MASK == _TCP_ACK)
+
+
+def source(packet: bytes) -> IPv4Address:
+    """Source address of a packet that `parse` accepted."""
+    return IPv4Address(packet[12:16])
+
+
+def destination(packet: bytes) -> IPv4Address:
+    """Destination address of a packet that `parse` accepted."""
+    return IPv4Address(packet[16:20])

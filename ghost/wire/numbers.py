@@ -1,0 +1,15 @@
+"""Numbers on the wire: big-endian, and truncated where the receiver can tell the rest.
+
+A number that only grows is sent as its low bits; the receiver takes the one candidate that lies nearest to what it
+expects (RFC 9000 appendix A.3, for any width).
+"""
+
+from __future__ import annotations
+
+
+def expand(truncated: int, *, bits: int, near: int) -> int:
+    """The number with the given low `bits` that is nearest to `near`, never negative."""
+    size = 1 << bits
+    lowest = near - (size >> 1) + 1
+    number = lowest + ((truncated - lowest) & (size - 1))
+    return number if number >= 0 else number + size

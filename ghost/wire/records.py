@@ -1,0 +1,92 @@
+"""Records: inner packets, whole or in parts, inside a symbol or a prompt frame.
+
+    head: 1 | [flow id: 1-2 | sequence: 2] | [size: 2] | body
+
+The head says what the body is (low four bits: `Encoding`), whether it is the first and the last part of an inner
+packet, whether it belongs to an ordered flow (flow id and sequence follow), and whether a size follows; without one
+the body runs to the end. An ordered flow's records are delivered by their sequence, which grows by one a record; its
+id is 7 bits in one byte or, with the top bit set, 15 bits in two.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from ghost.errors import PeerError
+
+SEQUENCE_BITS = 16
+MAX_FLOWS = 1024
+MAX_RECORDS = 8  # in a symbol: a full window of symbols then stays within half of the sequence's range
+RECORD_OVERHEAD = 7  # the longest head
+UNORDERED = -1
+
+_ENCODING, _FIRST, _LAST, _SIZED, _ORDERED = 0x0F, 0x10, 0x20, 0x40, 0x80
+
+
+class Encoding(IntEnum):
+    """How a record's body stands for an inner packet."""
+
+    PLAIN = 0
+    ZSTD = 1
+
+
+class Record(NamedTuple):
+    """One record. `flow` is UNORDERED, and `sequence` 0, where no order is asked for."""
+
+    encoding: int
+    is_first: bool
+    is_last: bool
+    flow: int
+    sequence: int
+    body: bytes
+
+
+def encode(record: Record, *, is_sized: bool) -> bytes:
+    """The record's bytes; only the last of a symbol may go without its size."""
+    head = record.encoding | record.is_first * _FIRST | record.is_last * _LAST | is_sized * _SIZED
+    if record.flow == UNORDERED:
+        prefix = bytes([head])
+    elif record.flow < 0x80:
+        prefix = bytes([head | _ORDERED, record.flow]) + (record.sequence & 0xFFFF).to_bytes(2, "big")
+    else:
+        flow = (record.flow | 0x8000) << 16 | record.sequence & 0xFFFF
+        prefix = bytes([head | _ORDERED]) + flow.to_bytes(4, "big")
+    if is_sized:
+        prefix += len(record.body).to_bytes(2, "big")
+    return prefix + record.body
+
+
+def decode(data: bytes) -> list[Record]:
+    """All records of a symbol or prompt; PeerError("malformed") when they do not fill it exactly."""
+    records: list[Record] = []
+    at, end = 0, len(data)
+    try:
+        while at < end:
+            head = data[at]
+            at += 1
+            flow, sequence = UNORDERED, 0
+            if head & _ORDERED:
+                flow = data[at]
+                if flow >= 0x80:
+                    at += 1
+                    flow = (flow & 0x7F) << 8 | data[at]
+                sequence = data[at + 1] << 8 | data[at + 2]
+                at += 3
+            stop = end
+            if head & _SIZED:
+                stop = at + 2 + (data[at] << 8 | data[at + 1])
+                at += 2
+            if stop > end:
+                raise PeerError("malformed")
+            if len(records) == MAX_RECORDS:
+                raise PeerError("malformed")
+            records.append(
+                Record(
+                    head & _ENCODING, bool(head & _FIRST), bool(head & _LAST), flow, sequence, data[at:stop]
+                )
+            )
+            at = stop
+    except IndexError:
+        raise PeerError("malformed") from None
+    return records

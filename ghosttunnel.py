@@ -1,0 +1,35 @@
+"""The program's entry: patch first, then run the command line.
+
+It is a script (`python ghosttunnel.py`), the console script `ghosttunnel` and the entry point of
+ghosttunnel.pyz. Importing it changes nothing; only main() patches.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the `ghosttunnel` command line and return its exit code.
+
+    gevent replaces the blocking parts of the standard library. Whatever is imported before that may keep a
+    blocking original and then stall the tunnel, hence the imports inside.
+    """
+    try:
+        from gevent import monkey
+    except ModuleNotFoundError:
+        print(
+            "ghosttunnel: the Python package gevent is missing: run `make setup` or `pip install .`",
+            file=sys.stderr,
+        )
+        return 3
+
+    monkey.patch_all()
+
+    from ghost import cli
+
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

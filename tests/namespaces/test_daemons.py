@@ -1,0 +1,250 @@
+"""`server` and `client` as a user starts them, on the kernels of two namespaces: what they do to a host and undo.
+
+namespace a: client, 198.18.0.1 ---- plain veth ---- namespace b: server, 198.18.0.2
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ghost.runtime.namespaces import NamespacePair, Side
+
+GHOSTTUNNEL = (sys.executable, str(Path(__file__).parents[2] / "ghosttunnel.py"))
+ENDPOINT = "198.18.0.2:8000"
+INNER_SERVER = "10.77.0.1"
+START_LIMIT = 20.0
+
+Process = subprocess.Popen[bytes]
+
+
+class Hosts:
+    """The two hosts, a server on the second, and questions about what is left on them."""
+
+    def __init__(self, pair: NamespacePair, folder: Path) -> None:
+        self.pair = pair
+        self.folder = folder
+        pair.veth()
+        for side in ("a", "b"):
+            self.sh(side, "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
+        self.sh("a", "ip", "route", "add", "default", "via", "198.18.0.2")
+        self.before = self.state("a"), self.state("b")
+
+    def sh(self, side: Side, *argv: str) -> str:
+        return self.pair.run(side, *argv, timeout=20).stdout
+
+    def state(self, side: Side) -> tuple[str, ...]:
+        """Everything that a tunnel may change on a host."""
+        devices = [link["ifname"] for link in json.loads(self.sh(side, "ip", "-j", "link"))]
+        questions = ("-4 rule", "-6 rule", "-4 route show table all", "-4 address")
+        return (
+            ",".join(devices),
+            *(self.sh(side, "ip", *question.split()) for question in questions),
+            self.sh(side, "nft", "list", "ruleset"),
+            self.sh(side, "cat", "/proc/sys/net/ipv4/ip_forward"),
+        )
+
+    def run(
+        self, side: Side, *arguments: str | Path, timeout: float = 40.0
+    ) -> subprocess.CompletedProcess[str]:
+        return self.pair.run(side, *GHOSTTUNNEL, *arguments, timeout=timeout)
+
+    def server(self, *arguments: str, state: str = "server", log: str = "server.log") -> Process:
+        options = ("--state-dir", self.folder / state, "--listen", ENDPOINT)
+        process = self.pair.spawn("b", *GHOSTTUNNEL, "server", *options, *arguments, log=self.folder / log)
+        self.wait(process, log, "listening on")
+        return process
+
+    def invite(self, *arguments: str, state: str = "server") -> str:
+        done = self.run("b", "invite", "--state-dir", self.folder / state, *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def client(self, *arguments: str, log: str = "client.log", until: str = "connected to") -> Process:
+        options = ("--state-dir", self.folder / "client")
+        process = self.pair.spawn("a", *GHOSTTUNNEL, "client", *options, *arguments, log=self.folder / log)
+        self.wait(process, log, until)
+        return process
+
+    def wait(self, process: Process, log: str, line: str, limit: float = START_LIMIT) -> None:
+        deadline = time.monotonic() + limit
+        while line not in self.log(log):
+            assert process.poll() is None, self.log(log)
+            assert time.monotonic() < deadline, f"no '{line}' in {limit:.0f} s: {self.log(log)}"
+            time.sleep(0.05)
+
+    def log(self, name: str) -> str:
+        path = self.folder / name
+        return path.read_text() if path.exists() else ""
+
+    def can_ping(self, address: str, side: Side = "a") -> bool:
+        return (
+            self.pair.run(side, "ping", "-c", "2", "-i", "0.2", "-W", "2", address, timeout=20).returncode
+            == 0
+        )
+
+
+@pytest.fixture
+def hosts(pair: NamespacePair, tmp_path: Path) -> Iterator[Hosts]:
+    return Hosts(pair, tmp_path)
+
+
+def end(process: Process, number: int = signal.SIGTERM) -> int:
+    process.send_signal(number)
+    return process.wait(15)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_tunnel_carries_traffic_and_leaves_nothing_behind(hosts: Hosts, number: int) -> None:
+    server = hosts.server()
+    client = hosts.client(hosts.invite())
+    assert hosts.can_ping(INNER_SERVER)
+    assert hosts.can_ping("10.77.0.2", "b")
+    for side, state, role in (("a", "client", "client"), ("b", "server", "server")):
+        done = hosts.run(side, "status", "--json", "--state-dir", hosts.folder / state)
+        status = json.loads(done.stdout)
+        assert (status["role"], len(status["peers"])) == (role, 1)
+    assert "10.77.0.2" in hosts.log("client.log")
+    assert end(client, number) == 0
+    hosts.wait(server, "server.log", "left: ")
+    assert end(server, number) == 0
+    assert (hosts.state("a"), hosts.state("b")) == hosts.before
+    assert not list(hosts.folder.glob("*/control.sock"))
+    assert not list(hosts.folder.glob("*/journal.json"))
+
+
+def test_the_first_start_prints_an_invite_that_works_and_logs_no_secret(hosts: Hosts) -> None:
+    hosts.server("--log-level", "debug")
+    output = hosts.log("server.log")
+    [invite] = [line for line in output.splitlines() if line.startswith("ghost://")]
+    hosts.client(invite, "--log-level", "debug", "--no-default-route")
+    assert hosts.can_ping(INNER_SERVER)
+    secret = invite.rpartition("/")[2].partition("#")[0]
+    assert secret not in hosts.log("client.log")
+    assert output.count(secret) == 1
+
+
+def test_everything_goes_through_the_tunnel_but_the_tunnel_itself(hosts: Hosts) -> None:
+    hosts.server()
+    hosts.client(hosts.invite())
+    route = hosts.sh("a", "ip", "-4", "route", "get", "192.0.2.9")
+    assert "dev ghostc" in route
+    ipv6 = hosts.pair.run("a", "ip", "-6", "route", "get", "2001:db8::9", timeout=20)
+    assert "No route to host" in ipv6.stderr
+    to_server = ("198.18.0.2", "ipproto", "udp", "dport", "8000")
+    assert "dev wan" in hosts.sh("a", "ip", "-4", "route", "get", *to_server)
+
+
+def test_a_server_translates_for_its_clients(hosts: Hosts) -> None:
+    server = hosts.server()
+    hosts.client(hosts.invite())
+    # An address of host b outside the tunnel's network, reached through the tunnel.
+    hosts.sh("b", "ip", "address", "add", "203.0.113.1/32", "dev", "lo")
+    assert hosts.can_ping("203.0.113.1")
+    assert "masquerade" in hosts.sh("b", "nft", "list", "ruleset")
+    assert hosts.sh("b", "cat", "/proc/sys/net/ipv4/ip_forward") == "1\n"
+    end(server)
+    assert "masquerade" not in hosts.sh("b", "nft", "list", "ruleset")
+
+
+def test_the_kill_switch_lets_only_the_tunnel_out_and_outlives_the_connection(hosts: Hosts) -> None:
+    server = hosts.server()
+    client = hosts.client(hosts.invite(), "--kill-switch", "--no-default-route")
+    assert hosts.can_ping(INNER_SERVER)
+    assert not hosts.can_ping("198.18.0.2")
+    end(server, signal.SIGKILL)
+    assert not hosts.can_ping("198.18.0.2")
+    assert end(client) == 0
+    assert hosts.state("a") == hosts.before[0]
+
+
+def test_what_kill_9_leaves_is_undone_at_the_next_start(hosts: Hosts) -> None:
+    server = hosts.server()
+    client = hosts.client(hosts.invite(), "--kill-switch")
+    end(client, signal.SIGKILL)
+    end(server, signal.SIGKILL)
+    assert not hosts.can_ping("198.18.0.2"), "the kill switch fails closed"
+    assert "ghostc" not in hosts.state("a")[0]
+    server = hosts.server(log="server2.log")
+    assert "left behind" in hosts.log("server2.log")
+    client = hosts.client(log="client2.log")  # remembers the invite, and starts without a kill switch
+    assert hosts.can_ping(INNER_SERVER)
+    assert end(client) == 0
+    assert end(server) == 0
+    assert (hosts.state("a"), hosts.state("b")) == hosts.before
+
+
+def test_a_client_waits_for_a_server_that_restarts(hosts: Hosts) -> None:
+    server = hosts.server("--no-nat")
+    hosts.client(hosts.invite(), "--no-default-route")
+    assert end(server) == 0
+    hosts.server("--no-nat", log="server2.log")
+    deadline = time.monotonic() + 40
+    while not hosts.can_ping(INNER_SERVER):
+        assert time.monotonic() < deadline, hosts.log("client.log")
+
+
+@pytest.mark.parametrize(
+    ("second_client", "code", "message"),
+    [
+        ("used", 5, "was used by another client"),
+        ("expired", 5, "has expired"),
+        ("foreign", 6, "no answer from"),
+    ],
+)
+def test_a_bad_invite_is_one_line_and_nothing_is_changed(
+    hosts: Hosts, second_client: str, code: int, message: str
+) -> None:
+    hosts.server("--no-nat")
+    invite = hosts.invite("--expires", "1s" if second_client == "expired" else "1h")
+    if second_client == "used":
+        end(hosts.client(invite, "--no-default-route"))
+    elif second_client == "expired":
+        time.sleep(1.2)
+    else:
+        uninvited = hosts.folder / "other"
+        uninvited.mkdir()
+        (uninvited / "server.json").write_text(json.dumps({"listen": ENDPOINT, "subnet": "10.77.0.0/24"}))
+        key = uninvited / "server.key"
+        key.write_text("A" * 43 + "=\n")
+        key.chmod(0o600)
+        invite = hosts.invite(state="other")
+    done = hosts.run("a", "client", invite, "--state-dir", hosts.folder / "stranger")
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert hosts.state("a") == hosts.before[0]
+
+
+def test_an_occupied_port_or_state_directory_changes_nothing(hosts: Hosts) -> None:
+    hosts.server()
+    between = hosts.state("b")
+    options = ("server", "--listen", ENDPOINT, "--tun-name", "second", "--state-dir")
+    done = hosts.run("b", *options, hosts.folder / "second")
+    assert done.returncode == 3
+    assert "UDP port 8000 is in use" in done.stderr
+    done = hosts.run("b", *options, hosts.folder / "server")
+    assert done.returncode == 3
+    assert "another ghosttunnel" in done.stderr
+    done = hosts.run("b", "server", "--listen", "198.18.0.2:8001", "--state-dir", hosts.folder / "third")
+    assert done.returncode == 3
+    assert "network device ghosts exists already" in done.stderr
+    assert hosts.state("b") == between
+
+
+def test_stop_is_a_request_too(hosts: Hosts) -> None:
+    server = hosts.server("--no-nat")
+    ask = "import sys, pathlib; from ghost.runtime.control import ask;"
+    ask += "print(ask(pathlib.Path(sys.argv[1]), {'request': 'stop'}))"
+    done = hosts.pair.run(
+        "b", sys.executable, "-c", ask, hosts.folder / "server" / "control.sock", timeout=20
+    )
+    assert "'ok': True" in done.stdout
+    assert server.wait(15) == 0

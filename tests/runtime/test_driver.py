@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import gevent
+import pytest
+
+from ghost.runtime.clock import now
+from ghost.runtime.driver import BATCH, Driver
+from ghost.runtime.supervisor import Supervisor
+from ghost.runtime.udp import Address, Udp
+
+
+class FakeCore:
+    """A tunnel that carries packets as they are, and remembers the turns."""
+
+    def __init__(self, peer: Address) -> None:
+        self.peer = peer
+        self.log: list[tuple[str, Any]] = []
+        self.due: float | None = None
+        self.events: list[object] = []
+        self._out: list[tuple[bytes, Address]] = []
+        self._in: list[bytes] = []
+
+    def receive_datagram(self, data: bytes, address: Address, now: float) -> None:
+        self.log.append(("datagram", now))
+        self._in.append(data)
+
+    def send_packet(self, packet: bytes, now: float) -> None:
+        self.log.append(("packet", now))
+        self._out.append((packet, self.peer))
+
+    def handle_timeout(self, now: float) -> None:
+        self.log.append(("timeout", now))
+        self.due = None
+
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
+        datagrams, self._out = self._out, []
+        return datagrams
+
+    def packets_to_deliver(self) -> list[bytes]:
+        packets, self._in = self._in, []
+        return packets
+
+    def next_timeout(self) -> float | None:
+        return self.due
+
+    def next_event(self) -> object | None:
+        return self.events.pop(0) if self.events else None
+
+    def close(self, now: float) -> None:
+        self._out.append((b"good-bye", self.peer))
+
+    def snapshot(self, now: float) -> dict[str, Any]:
+        return {"state": "connected"}
+
+
+class FakeTun:
+    """A packet socket pair in place of the device; `far` is the kernel's side."""
+
+    def __init__(self) -> None:
+        near, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        near.setblocking(False)
+        self.far.settimeout(5)
+        self._near = near
+        self.is_down = False
+
+    def fileno(self) -> int:
+        return self._near.fileno()
+
+    def read(self, size: int) -> bytes:
+        return os.read(self.fileno(), size)
+
+    def write(self, packet: bytes) -> None:
+        if self.is_down:
+            raise OSError(5, "Input/output error")
+        os.write(self.fileno(), packet)
+
+
+class Rig:
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.peer = Udp.listen("127.0.0.1", 0).sockets[0]
+        self.udp = Udp.listen("127.0.0.1", 0)
+        self.tun = FakeTun()
+        self.core = FakeCore(("127.0.0.1", self.peer.port))
+        self.events: list[object] = []
+        self.driver = Driver(self.core, self.tun, self.udp, self.events.append)  # type: ignore[arg-type]
+        self.driver.start(supervisor)
+
+    def from_peer(self, data: bytes) -> None:
+        self.peer.send(data, ("127.0.0.1", self.udp.sockets[0].port))
+
+    def at_peer(self) -> list[bytes]:
+        arrived = []
+        while (datagram := self.peer.receive()) is not None:
+            arrived.append(datagram[0])
+        return arrived
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    with Supervisor() as supervisor, gevent.Timeout(20):
+        yield Rig(supervisor)
+
+
+def settle() -> None:
+    gevent.sleep(0.05)
+
+
+def test_packets_from_the_device_leave_as_datagrams_in_order(rig: Rig) -> None:
+    for number in range(3):
+        rig.tun.far.send(b"packet %d" % number)
+    settle()
+    assert rig.at_peer() == [b"packet 0", b"packet 1", b"packet 2"]
+
+
+def test_datagrams_reach_the_device(rig: Rig) -> None:
+    rig.from_peer(b"hello")
+    settle()
+    assert rig.tun.far.recv(100) == b"hello"
+
+
+def test_a_turn_has_one_time_and_a_bounded_batch(rig: Rig) -> None:
+    rig.tun.far.settimeout(0.01)
+    sent = 0
+    while sent < 3 * BATCH:
+        try:
+            sent += bool(rig.tun.far.send(b"packet"))
+        except TimeoutError:
+            break
+    assert sent > BATCH
+    settle()
+    times = [at for _, at in rig.core.log]
+    assert len(times) == sent
+    assert max(times.count(at) for at in times) == BATCH
+
+
+def test_a_flooded_device_does_not_keep_datagrams_waiting(rig: Rig) -> None:
+    for _ in range(BATCH + 5):
+        rig.tun.far.send(b"packet")
+    rig.from_peer(b"datagram")
+    settle()
+    kinds = [kind for kind, _ in rig.core.log]
+    assert kinds.index("datagram") <= BATCH
+    assert len(kinds) == BATCH + 6
+
+
+def test_the_timeout_comes_when_it_is_due_and_not_before(rig: Rig) -> None:
+    due = now() + 0.03
+
+    def set_due(at: float) -> None:
+        rig.core.due = due
+
+    rig.driver.turn(set_due)
+    gevent.sleep(0.01)
+    assert rig.core.log == []
+    gevent.sleep(0.1)
+    [(kind, at)] = rig.core.log
+    assert kind == "timeout"
+    assert due <= at < due + 0.05
+
+
+def test_a_timeout_that_moved_later_is_not_handled_early(rig: Rig) -> None:
+    rig.driver.turn(lambda at: setattr(rig.core, "due", at + 0.01))
+    later = now() + 0.06
+    rig.core.due = later
+    gevent.sleep(0.15)
+    assert [at >= later for _, at in rig.core.log] == [True]
+
+
+def test_events_are_told_before_the_datagrams_of_their_turn_leave(rig: Rig) -> None:
+    at_event = []
+    rig.driver._on_event = lambda event: at_event.append((event, rig.at_peer()))
+    rig.core.events = ["timestamp used"]
+    rig.tun.far.send(b"handshake")
+    settle()
+    assert at_event == [("timestamp used", [])]
+    assert rig.at_peer() == [b"handshake"]
+
+
+def test_a_device_that_is_down_costs_packets_and_nothing_else(rig: Rig) -> None:
+    rig.tun.is_down = True
+    rig.from_peer(b"lost")
+    settle()
+    rig.tun.is_down = False
+    rig.from_peer(b"kept")
+    settle()
+    assert rig.tun.far.recv(100) == b"kept"
+    assert rig.driver.snapshot() == {
+        "state": "connected", "udp_errors": {}, "tun_errors": {"Input/output error": 1},
+    }  # fmt: skip
+
+
+def test_closing_says_good_bye() -> None:
+    with Supervisor() as supervisor:
+        rig = Rig(supervisor)
+        supervisor.on_exit("tunnel", rig.driver.close)
+    assert rig.at_peer() == [b"good-bye"]
