@@ -23,11 +23,21 @@ SPURIOUS_MEMORY: Final = 1024  # lost packets remembered, to notice that they ar
 class SentPacket:
     """What the sender remembers of a packet until its fate is known.
 
-    `sent_bytes` is the connection's total with this packet counted: the difference between two packets gives the bytes
-    sent in between. `symbol` and `prompts` are the ids that it carried.
+    `sent_bytes`, `sources` and `repairs` are the connection's totals with this packet counted: the difference between
+    two packets gives what was sent in between. `symbol` and `prompts` are the ids that it carried.
     """
 
-    __slots__ = ("number", "time", "size", "sent_bytes", "symbol", "prompts", "is_app_limited")
+    __slots__ = (
+        "number",
+        "time",
+        "size",
+        "sent_bytes",
+        "sources",
+        "repairs",
+        "symbol",
+        "prompts",
+        "is_app_limited",
+    )
 
     def __init__(
         self,
@@ -36,6 +46,8 @@ class SentPacket:
         time: float,
         size: int,
         sent_bytes: int,
+        sources: int,
+        repairs: int,
         symbol: int | None,
         prompts: tuple[int, ...],
         is_app_limited: bool,
@@ -44,6 +56,8 @@ class SentPacket:
         self.time = time
         self.size = size
         self.sent_bytes = sent_bytes
+        self.sources = sources
+        self.repairs = repairs
         self.symbol = symbol
         self.prompts = prompts
         self.is_app_limited = is_app_limited
@@ -127,6 +141,11 @@ class LossDetector:
         lost = [self._take(number) for number in list(self._packets)]
         self._lost_mask = 0
         return lost
+
+    def unsettled_below(self, number: int) -> int:
+        """How many of the `threshold` packets up to `number` may just be late."""
+        shift = number - self.threshold - self._base + 1
+        return (self._mask >> max(shift, 0) & (1 << self.threshold) - 1).bit_count()
 
     def _collect_lost(self, *, now: float, srtt: float) -> list[SentPacket]:
         lost: list[SentPacket] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ghost.constants import MAX_MEMBERS_SIZE
 from ghost.wire.frames import SYMBOL_ID_BITS
 from ghost.wire.numbers import expand
 
@@ -19,13 +20,14 @@ _SHIFT_STEP: Final = 256
 class SendWindow:
     """`missing` is ordered oldest first."""
 
-    __slots__ = ("next_id", "_payloads", "_last_packet", "_missing", "_base", "_unknown")
+    __slots__ = ("next_id", "_payloads", "_last_packet", "_missing", "_base", "_unknown", "_highest_known")
 
     def __init__(self) -> None:
         self.next_id = 0
         self._payloads: dict[int, bytes] = {}  # in order of id
         self._last_packet: dict[int, int] = {}
         self._missing: set[int] = set()
+        self._highest_known = -1
         self._base = 0
         self._unknown = 0  # bit i: the receiver does not know symbol _base + i; meets reports without a walk
 
@@ -75,6 +77,9 @@ class SendWindow:
         floor = expand(floor, bits=SYMBOL_ID_BITS, near=self.floor)
         if floor < self._base or floor > self.next_id:
             return
+        self._highest_known = max(
+            self._highest_known, floor - 1, floor + bitmap.bit_length() if bitmap else -1
+        )
         offset = floor - self._base
         news = (bitmap << (offset + 1) | (1 << offset) - 1) & self._unknown
         while news:
@@ -88,6 +93,29 @@ class SendWindow:
     def next_missing(self) -> int | None:
         """The oldest missing symbol."""
         return min(self._missing, default=None)
+
+    @property
+    def missing_below_known(self) -> int:
+        """How many symbols the receiver lacks of those up to the newest that it knows."""
+        return (self._unknown & (1 << max(self._highest_known + 1 - self._base, 0)) - 1).bit_count()
+
+    def members(self, limit: int) -> list[int]:
+        """What a repair should cover: at most `limit` symbols, ascending, and no further apart than it can say.
+
+        Missing ones below the newest known, oldest first; then the newest of those without news.
+        """
+        chosen: list[int] = []
+        for symbol_id in self._payloads:
+            if symbol_id > self._highest_known or len(chosen) == limit:
+                break
+            chosen.append(symbol_id)
+        tail: list[int] = []
+        for symbol_id in reversed(self._payloads):
+            if symbol_id <= self._highest_known or len(chosen) + len(tail) == limit:
+                break
+            tail.append(symbol_id)
+        chosen += reversed(tail)
+        return [symbol_id for symbol_id in chosen if symbol_id - chosen[0] < MAX_MEMBERS_SIZE * 8]
 
     def oldest(self) -> int | None:
         return next(iter(self._payloads), None)

@@ -24,7 +24,17 @@ def checksum(data: bytes) -> int:
 
 def ipv4(protocol: int, source: IPv4Address, destination: IPv4Address, payload: bytes) -> bytes:
     head = struct.pack(
-        ">BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0x4000, 64, protocol, 0, source.packed, destination.packed
+        ">BBHHHBBH4s4s",
+        0x45,
+        0,
+        20 + len(payload),
+        0,
+        0x4000,
+        64,
+        protocol,
+        0,
+        source.packed,
+        destination.packed,
     )
     return head[:10] + checksum(head).to_bytes(2, "big") + head[12:] + payload
 
@@ -64,7 +74,9 @@ def tcp(
     return ipv4(TCP, source[0], destination[0], head[:16] + total.to_bytes(2, "big") + head[18:] + payload)
 
 
-def echo(source: IPv4Address, destination: IPv4Address, *, sequence: int, is_reply: bool, payload: bytes) -> bytes:
+def echo(
+    source: IPv4Address, destination: IPv4Address, *, sequence: int, is_reply: bool, payload: bytes
+) -> bytes:
     """ICMP echo (RFC 792)."""
     head = struct.pack(">BBHHH", 0 if is_reply else 8, 0, 0, 1, sequence & 0xFFFF)
     total = checksum(head + payload)

@@ -199,11 +199,12 @@ class Connection:
             "inner_sent_bytes": self.inner_sent_bytes,
             "inner_received_bytes": self.inner_received_bytes,
             "saved_by_compression_bytes": sender.saved_by_compression,
-            "symbols": sender.new_symbols,
+            "symbols": sender.symbols_sent,
+            "repairs": sender.repairs_sent,
             "retransmitted_symbols": sender.retransmitted,
             "queued_bytes": sender.queued_bytes,
             "queue_dropped_packets": sender.dropped_packets,
-            "duplicates": self.receiver.duplicates,
+            "redundant_packets": self.receiver.redundant,
         }
 
     # ---- inside -----------------------------------------------------------------------------------------------
@@ -219,8 +220,8 @@ class Connection:
                 delay=now - self._acks.largest_time,
                 symbol_floor=floor & 0xFFFFFF,
                 symbols=symbols,
-                rank=0,
-                redundant=0,
+                rank=min(self.receiver.rank, 0xFF),
+                redundant=self.receiver.redundant & 0xFFFF,
             )
         )
 
@@ -248,7 +249,10 @@ class Connection:
 
     def _on_symbol(self, frame: frames.Symbol, now: float) -> None:
         self.epochs.current.has_carried_data = True
-        self.receiver.on_symbol(frame)
+        self.receiver.on_symbol(frame, now)
+
+    def _on_repair(self, frame: frames.Repair, now: float) -> None:
+        self.receiver.on_repair(frame, now)
 
     def _on_prompt(self, frame: frames.Prompt, now: float) -> None:
         self.epochs.current.has_carried_data = True
@@ -269,6 +273,7 @@ _HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
     frames.Ping: Connection._on_ping,
     frames.Ack: Connection._on_ack,
     frames.Symbol: Connection._on_symbol,
+    frames.Repair: Connection._on_repair,
     frames.Prompt: Connection._on_prompt,
     frames.Challenge: Connection._on_challenge,
     frames.Response: Connection._on_response,

@@ -15,6 +15,7 @@ from typing import Final
 from ghost.compression.payload import MAX_PACKET, PacketCompressor
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
+from ghost.reliability.decoder import Decoder
 from ghost.reliability.receive_window import ReceiveWindow
 from ghost.reliability.send_window import MAX_SYMBOLS
 from ghost.wire import frames, records
@@ -41,34 +42,65 @@ class Receiver:
 
     def __init__(self, compressor: PacketCompressor | None) -> None:
         self.window = ReceiveWindow()
-        self.duplicates = 0
+        self._duplicates = 0
+        self._decoder = Decoder()
         self._prompts_seen = ReplayWindow()
         self._compressor = compressor
         self._flows: dict[int, _FlowOrder] = {}
         self._held = 0
         self._packets: list[bytes] = []
 
-    def on_symbol(self, symbol: frames.Symbol) -> None:
+    @property
+    def rank(self) -> int:
+        """Repairs that wait for more."""
+        return self._decoder.rank
+
+    @property
+    def redundant(self) -> int:
+        """Symbols and repairs that taught nothing."""
+        return self._duplicates + self._decoder.redundant
+
+    def on_symbol(self, symbol: frames.Symbol, now: float) -> None:
         """PeerError for a symbol beyond the window or records that are not as specified."""
-        if self.window.accept(symbol.symbol_id) is None:
-            self.duplicates += 1
+        symbol_id = self.window.accept(symbol.symbol_id)
+        if symbol_id is None:
+            self._duplicates += 1
             return
-        for record in records.decode(symbol.payload):
-            self._on_record(record)
+        solved = self._decoder.on_symbol(symbol_id, symbol.payload, now)
+        self._on_records(symbol.payload)
+        self._on_solved(solved)
+
+    def on_repair(self, repair: frames.Repair, now: float) -> None:
+        """PeerError as for a symbol."""
+        first = expand(repair.first_id, bits=frames.SYMBOL_ID_BITS, near=self.window.floor)
+        members = [
+            first + offset for offset in range(repair.members.bit_length()) if repair.members >> offset & 1
+        ]
+        if members[-1] > self.window.floor + MAX_SYMBOLS:
+            raise PeerError("window")
+        self._on_solved(
+            self._decoder.on_repair(repair.seed, members, repair.payload, floor=self.window.floor, now=now)
+        )
 
     def on_prompt(self, prompt: frames.Prompt) -> None:
         prompt_id = expand(prompt.prompt_id, bits=frames.PROMPT_ID_BITS, near=self._prompts_seen.largest + 1)
-        if not self._prompts_seen.is_fresh(prompt_id):
-            self.duplicates += 1
-            return
-        self._prompts_seen.mark(prompt_id)
-        for record in records.decode(prompt.record):
-            self._on_record(record)
+        if self._prompts_seen.is_fresh(prompt_id):
+            self._prompts_seen.mark(prompt_id)
+            self._on_records(prompt.record)
 
     def take_packets(self) -> list[bytes]:
         """Inner packets ready for delivery, each once."""
         packets, self._packets = self._packets, []
         return packets
+
+    def _on_solved(self, solved: list[tuple[int, bytes]]) -> None:
+        for symbol_id, payload in solved:
+            if self.window.accept(symbol_id & 0xFFFFFF) is not None:
+                self._on_records(payload)
+
+    def _on_records(self, data: bytes) -> None:
+        for record in records.decode(data):
+            self._on_record(record)
 
     def _on_record(self, record: records.Record) -> None:
         if record.flow == records.UNORDERED:

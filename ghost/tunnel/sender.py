@@ -14,14 +14,16 @@ from collections.abc import Callable
 from typing import Final
 
 from ghost.compression.payload import PacketCompressor
-from ghost.constants import PACKET_OVERHEAD
+from ghost.constants import MAX_SYMBOL, PACKET_OVERHEAD
 from ghost.errors import PeerError
 from ghost.reliability.acks import MAX_ACK_DELAY
 from ghost.reliability.congestion import CongestionControl
+from ghost.reliability.field import combine
 from ghost.reliability.loss import LossDetector, SentPacket
 from ghost.reliability.lossrate import LossRate
 from ghost.reliability.pacing import Pacer
 from ghost.reliability.prompts import PromptSender, copies_for
+from ghost.reliability.repair import RepairPolicy, coding_window
 from ghost.reliability.rtt import RttEstimator
 from ghost.reliability.send_window import SendWindow
 from ghost.tunnel.flows import Flow, FlowQueue, FlowTable
@@ -34,8 +36,10 @@ LARGEST_PROMPT: Final = (
     1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
 )
 LEAST_FRAGMENT: Final = 256  # bytes of room below which a record is not begun
-PROBES_BEFORE_SILENCE: Final = 2  # unanswered probes after which only probes are sent: the path is gone
+PROBE_PACKETS: Final = 2  # RFC 9002 section 6.2.4: one alone is too easily lost, and bursts pass by packets, not by time
+PROBES_BEFORE_SILENCE: Final = 3  # unanswered probes after which only probes are sent: the path is gone
 PROBES_BEFORE_BACKOFF: Final = 8  # a burst of losses must not slow the probing down
+CODED: Final = -1  # in place of a symbol's id: a repair over several
 MAX_PROBE_INTERVAL: Final = 1.0  # seconds: a path that comes back is found within this
 
 
@@ -65,13 +69,13 @@ class Sender:
     ) -> None:
         """`max_rate` in bytes a second; `compressor` None for no compression; `pad` gives a plaintext's padding."""
         self.rtt = RttEstimator()
+        self.repairs_sent = 0
         self.congestion = CongestionControl(max_rate=max_rate, now=now)
         self.loss_rate = LossRate()
         self.next_packet_number = 0
         self.probes_unanswered = 0
         self.sent_bytes = 0  # on the wire, headers included
         self.retransmitted = 0
-        self.new_symbols = 0
         self.saved_by_compression = 0
         self._room = max_datagram - PACKET_OVERHEAD
         self._pad = pad
@@ -82,10 +86,11 @@ class Sender:
         self._prompts = PromptSender(now)
         self._window = SendWindow()
         self._in_flight = LossDetector()
+        self._repairs = RepairPolicy(now)
         self._pacer = Pacer(self.congestion.pacing_rate, now)
         self._last_eliciting = now
         self._peer_clock = 0
-        self._owes_probe = False
+        self._owed_probes = 0
 
     # ---- in ---------------------------------------------------------------------------------------------------
 
@@ -106,6 +111,7 @@ class Sender:
         first = expand(ack.first, bits=frames.PACKET_NUMBER_BITS, near=self.next_packet_number)
         if first + ack.packets.bit_length() > self.next_packet_number:
             raise PeerError("ack")
+        is_news = first + ack.packets.bit_length() > self._in_flight.largest_acked
         outcome = self._in_flight.on_ack(first, ack.packets, now=now, srtt=self.rtt.smoothed)
         if outcome.largest is not None:
             self.rtt.update(now - outcome.largest.time, ack_delay=ack.delay)
@@ -121,8 +127,21 @@ class Sender:
         self._window.on_report(ack.symbol_floor, ack.symbols)
         self._on_lost(outcome.lost)
         self._peer_clock = expand(ack.received_clock, bits=frames.CLOCK_BITS, near=self._peer_clock)
-        if outcome.largest is not None:
-            self.congestion.on_ack(outcome.largest, arrived=self._peer_clock / 1e6, rtt=self.rtt, now=now)
+        newest = outcome.largest
+        if newest is not None and is_news:
+            self._repairs.on_ack(
+                sources=newest.sources,
+                repairs=newest.repairs,
+                missing=self._window.missing_below_known,
+                rank=ack.rank,
+                reordering=self._in_flight.unsettled_below(newest.number),
+                loss=self.loss_rate.rate,
+                arrived=len(outcome.acked),
+                redundant=ack.redundant,
+                now=now,
+            )
+        if newest is not None:
+            self.congestion.on_ack(newest, arrived=self._peer_clock / 1e6, rtt=self.rtt, now=now)
             self._pacer.rate = self.congestion.pacing_rate
 
     def handle_timeout(self, now: float) -> None:
@@ -134,7 +153,7 @@ class Sender:
         probe_time = self._next_probe_time()
         if probe_time is not None and probe_time <= now:
             self.probes_unanswered += 1
-            self._owes_probe = True
+            self._owed_probes = PROBE_PACKETS
             self._last_eliciting = now
             if self.probes_unanswered == PROBES_BEFORE_SILENCE:
                 self.congestion.on_blackout()
@@ -159,7 +178,7 @@ class Sender:
         room = self._room - len(head)
         prompts, room = self._take_prompts(parts, room, now)
         symbol_id: int | None = None
-        is_probe = self._owes_probe
+        is_probe = self._owed_probes > 0
         if is_probe or self._may_send_bulk(now):
             symbol_id = self._append_symbol(parts, room, is_probe=is_probe)
             if symbol_id is None and head and not is_head_due and not prompts:
@@ -169,12 +188,13 @@ class Sender:
             return None
         is_eliciting = is_head_eliciting or is_probe or bool(prompts) or symbol_id is not None
         if is_probe:
-            self._owes_probe = False
+            self._owed_probes -= 1
             if symbol_id is None and not prompts:
                 parts.append(frames.PING)
         number = self.next_packet_number
         if symbol_id is not None:
-            self._window.on_sent(symbol_id, number)
+            if symbol_id != CODED:
+                self._window.on_sent(symbol_id, number)
             plaintext = b"".join(parts)
         else:
             plaintext = b"".join(parts)
@@ -202,6 +222,11 @@ class Sender:
         return self._last_eliciting
 
     @property
+    def symbols_sent(self) -> int:
+        """Different symbols so far."""
+        return self._repairs.sources
+
+    @property
     def queued_bytes(self) -> int:
         return self._queue.bytes
 
@@ -220,14 +245,25 @@ class Sender:
             and self._pacer.may_send(now)
         )
 
-    def _has_bulk(self) -> bool:
-        if self._window.next_missing() is not None:
-            return True
+    def _has_new(self) -> bool:
         return not self._window.is_full and (self._staged is not None or self._queue.bytes > 0)
+
+    def _has_bulk(self) -> bool:
+        return self._has_new() or self._is_repair_due()
+
+    def _is_repair_due(self) -> bool:
+        if not len(self._window):
+            return False
+        if not self._coding_window():
+            return self._window.next_missing() is not None
+        return self._repairs.is_repair_due(self.loss_rate.rate, is_app_limited=not self._has_new())
+
+    def _coding_window(self) -> int:
+        return coding_window(self.loss_rate.rate, self.congestion.rate)
 
     def _take_prompts(self, parts: list[bytes], room: int, now: float) -> tuple[tuple[int, ...], int]:
         """Appends the prompt records that fit; returns their ids and the room left."""
-        if self.probes_unanswered >= PROBES_BEFORE_SILENCE and not self._owes_probe:
+        if self.probes_unanswered >= PROBES_BEFORE_SILENCE and not self._owed_probes:
             return (), room
         if not self._pacer.may_send_urgent(now):
             return (), room
@@ -245,29 +281,50 @@ class Sender:
         return tuple(ids), room
 
     def _append_symbol(self, parts: list[bytes], room: int, *, is_probe: bool) -> int | None:
-        """Appends a SYMBOL frame and returns its id: of a missing symbol, a new one, or for a probe the oldest.
+        """Appends a repair, a missing symbol or a new one; returns what it carried, None when nothing fits.
 
-        None when there is none or it does not fit.
+        What it carried is the symbol's id, or CODED.
         """
-        room -= frames.SYMBOL_OVERHEAD
-        symbol_id = self._window.next_missing()
-        if symbol_id is None and is_probe:
-            symbol_id = self._window.oldest()
-        if symbol_id is not None:
-            payload = self._window.payload(symbol_id)
-            if len(payload) > room:
-                return None
-            self.retransmitted += 1
-        else:
-            if self._window.is_full:
-                return None
-            payload = self._compose(room)
-            if not payload:
-                return None
-            symbol_id = self._window.add(payload)
-            self.new_symbols += 1
+        if is_probe and len(self._window):
+            return self._append_again(parts, room, self._window.oldest())
+        if not self._is_repair_due():
+            return self._append_new(parts, room)
+        members = self._window.members(self._coding_window())
+        if len(members) <= 1:
+            return self._append_again(parts, room, members[0] if members else self._window.next_missing())
+        return self._append_repair(parts, room, members)
+
+    def _append_new(self, parts: list[bytes], room: int) -> int | None:
+        payload = (
+            b"" if self._window.is_full else self._compose(min(room - frames.SYMBOL_OVERHEAD, MAX_SYMBOL))
+        )
+        if not payload:
+            return None
+        symbol_id = self._window.add(payload)
+        self._repairs.sources += 1
         parts.append(frames.encode_symbol(symbol_id, payload))
         return symbol_id
+
+    def _append_again(self, parts: list[bytes], room: int, symbol_id: int | None) -> int | None:
+        """A symbol once more, as it was: the repair over a single one."""
+        if symbol_id is None or len(self._window.payload(symbol_id)) > room - frames.SYMBOL_OVERHEAD:
+            return None
+        self._repairs.repairs += 1
+        self.retransmitted += 1
+        parts.append(frames.encode_symbol(symbol_id, self._window.payload(symbol_id)))
+        return symbol_id
+
+    def _append_repair(self, parts: list[bytes], room: int, members: list[int]) -> int | None:
+        seed = self._repairs.repairs & 0xFF
+        payloads = [(symbol_id, self._window.payload(symbol_id)) for symbol_id in members]
+        mask = sum(1 << (symbol_id - members[0]) for symbol_id in members)
+        frame = frames.encode_repair(frames.Repair(seed, members[0], mask, combine(payloads, seed)))
+        if len(frame) > room:
+            return None
+        self._repairs.repairs += 1
+        self.repairs_sent += 1
+        parts.append(frame)
+        return CODED
 
     def _compose(self, room: int) -> bytes:
         """The records of a new symbol, at most `room` bytes; empty when nothing waits or fits."""
@@ -276,7 +333,7 @@ class Sender:
             staged = self._staged or self._stage()
             if staged is None:
                 break
-            room -= records.RECORD_OVERHEAD
+            room -= records.RECORD_OVERHEAD + bool(placed) * records.SIZE_FIELD  # the one before is not the last
             if len(staged.body) <= room:
                 is_last, body = True, staged.body
             elif not placed and room >= LEAST_FRAGMENT:
@@ -338,6 +395,8 @@ class Sender:
                     time=now,
                     size=size,
                     sent_bytes=self.sent_bytes,
+                    sources=self._repairs.sources,
+                    repairs=self._repairs.repairs,
                     symbol=symbol_id,
                     prompts=prompts,
                     is_app_limited=not self._has_bulk(),

@@ -18,7 +18,8 @@ from ghost.errors import PeerError
 SEQUENCE_BITS = 16
 MAX_FLOWS = 1024
 MAX_RECORDS = 8  # in a symbol: a full window of symbols then stays within half of the sequence's range
-RECORD_OVERHEAD = 7  # the longest head
+RECORD_OVERHEAD = 5  # the longest head without a size
+SIZE_FIELD = 2
 UNORDERED = -1
 
 _ENCODING, _FIRST, _LAST, _SIZED, _ORDERED = 0x0F, 0x10, 0x20, 0x40, 0x80

@@ -1,0 +1,143 @@
+"""Solving for missing symbols: Gauss-Jordan elimination, one equation at a time.
+
+A repair is an equation over the symbols that are still unknown here; the known ones are subtracted on arrival, for
+which their units are kept a while. The rows are always fully reduced: a row's pivot stands in no other row, so that a
+row with one unknown left is a solved symbol, and an equation that reduces to nothing was redundant.
+
+Bounds: MAX_ROWS equations, and the units of the last KEPT symbols, of which most are let go when the peer does not
+send repairs.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ghost.reliability.field import INVERSES, PRODUCTS, coefficient, payload_of, scale, unit
+
+MAX_ROWS: Final = 128  # twice the largest window that a sender codes over
+KEPT: Final = 2048  # symbols: a round trip of 600 ms at 30 Mbit/s; 3 MB
+KEPT_WITHOUT_REPAIRS: Final = 128
+REPAIRS_EXPECTED: Final = 10.0  # seconds after a repair that another one may come
+
+
+class _Row:
+    """sum of factors[id] * symbol(id) = value, the pivot's factor being 1."""
+
+    __slots__ = ("factors", "value")
+
+    def __init__(self, factors: dict[int, int], value: int) -> None:
+        self.factors = factors
+        self.value = value
+
+    def subtract(self, other: _Row, factor: int) -> None:
+        """self - factor * other; in this field minus is plus."""
+        self.value ^= _multiply(other.value, factor)
+        product = PRODUCTS[factor]
+        for symbol_id, theirs in other.factors.items():
+            mine = self.factors.get(symbol_id, 0) ^ product[theirs]
+            if mine:
+                self.factors[symbol_id] = mine
+            else:
+                del self.factors[symbol_id]
+
+
+class Decoder:
+    """What is known, and what is known about the unknown. All symbol ids are full ones."""
+
+    __slots__ = ("redundant", "_units", "_rows", "_repairs_until")
+
+    def __init__(self) -> None:
+        self.redundant = 0
+        """Repairs that taught nothing."""
+        self._units: dict[int, bytes] = {}  # of known symbols, oldest first
+        self._rows: dict[int, _Row] = {}  # by pivot
+        self._repairs_until = float("-inf")
+
+    @property
+    def rank(self) -> int:
+        """Independent equations that wait for more."""
+        return len(self._rows)
+
+    def on_symbol(self, symbol_id: int, payload: bytes, now: float) -> list[tuple[int, bytes]]:
+        """A symbol has become known; returns the (id, payload) of others that it solved."""
+        solved: list[tuple[int, bytes]] = []
+        self._learn(symbol_id, unit(payload), solved)
+        self._forget(now)
+        return solved
+
+    def on_repair(
+        self, seed: int, members: list[int], data: bytes, *, floor: int, now: float
+    ) -> list[tuple[int, bytes]]:
+        """An equation over `members`; symbols below `floor` are known. Returns what it solved."""
+        self._repairs_until = now + REPAIRS_EXPECTED
+        row = _Row({}, int.from_bytes(data, "little"))
+        for symbol_id in members:
+            known = self._units.get(symbol_id)
+            if known is not None:
+                row.value ^= scale(known, coefficient(seed, symbol_id))
+            elif symbol_id < floor:  # known once, and let go since
+                self.redundant += 1
+                return []
+            else:
+                row.factors[symbol_id] = coefficient(seed, symbol_id)
+        solved: list[tuple[int, bytes]] = []
+        if not self._insert(row, solved):
+            self.redundant += 1
+        self._forget(now)
+        return solved
+
+    def _insert(self, row: _Row, solved: list[tuple[int, bytes]]) -> bool:
+        """Reduces the row by the others and them by it; False when nothing of it is left."""
+        for pivot in [symbol_id for symbol_id in row.factors if symbol_id in self._rows]:
+            row.subtract(self._rows[pivot], row.factors[pivot])
+        if not row.factors or len(self._rows) >= MAX_ROWS:
+            return False
+        pivot = min(row.factors)
+        inverse = INVERSES[row.factors[pivot]]
+        product = PRODUCTS[inverse]
+        row.factors = {symbol_id: product[factor] for symbol_id, factor in row.factors.items()}
+        row.value = _multiply(row.value, inverse)
+        for other in self._rows.values():
+            factor = other.factors.get(pivot)
+            if factor:
+                other.subtract(row, factor)
+        self._rows[pivot] = row
+        self._harvest(solved)
+        return True
+
+    def _harvest(self, solved: list[tuple[int, bytes]]) -> None:
+        """Takes out every row that has come down to its pivot."""
+        for pivot in [pivot for pivot, row in self._rows.items() if len(row.factors) == 1]:
+            payload = payload_of(self._rows.pop(pivot).value)
+            if payload is not None:
+                self._units[pivot] = unit(payload)
+                solved.append((pivot, payload))
+
+    def _learn(self, symbol_id: int, data: bytes, solved: list[tuple[int, bytes]]) -> None:
+        self._units[symbol_id] = data
+        own = self._rows.pop(symbol_id, None)
+        if own is not None:
+            del own.factors[symbol_id]
+            own.value ^= scale(data, 1)
+            if own.factors:
+                self._insert(own, solved)
+            return
+        touched = False
+        for row in self._rows.values():
+            factor = row.factors.pop(symbol_id, 0)
+            if factor:
+                row.value ^= scale(data, factor)
+                touched = True
+        if touched:
+            self._harvest(solved)
+
+    def _forget(self, now: float) -> None:
+        limit = KEPT if now < self._repairs_until else KEPT_WITHOUT_REPAIRS
+        while len(self._units) > limit:
+            del self._units[next(iter(self._units))]
+
+
+def _multiply(value: int, factor: int) -> int:
+    if factor == 1:
+        return value
+    return scale(value.to_bytes((value.bit_length() + 7) // 8, "little"), factor)

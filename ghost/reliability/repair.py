@@ -1,0 +1,114 @@
+"""What the next packet should be: new data, or a repair of old.
+
+One rule serves redundancy ahead of loss and retransmission after it, so they never pay twice (in spirit AC-RLNC,
+arXiv 1905.02870). It counts degrees of freedom: the receiver lacks `need`; of the packets sent since it spoke, each
+source will be missing with probability p, each repair will help with probability 1 - p. A repair is due when
+
+    need + p * sources - (1 - p) * repairs + z * sqrt(p (1 - p) n) >= 1/2
+
+The margin z is not computed but steered: every quarter of a second it moves so that the share of arriving packets
+that taught the receiver nothing stays at WASTE. Bursts need no formula of their own.
+
+Repairs are coded over what is known to be missing, oldest first, and the newest symbols without news, as far as the
+window reaches; the window shrinks with the CPU time that the rate asks for. Where coding does not pay (hardly any
+loss, or no time for it) a repair is the plain symbol again, after its loss and not before.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Final
+
+WASTE: Final = 0.07
+"""Simulated at 30 % loss: 0.05 gives more goodput (+2 %) at twice the delay, 0.09 less delay for 3 % of goodput."""
+SERVO_INTERVAL: Final = 0.25  # seconds
+SERVO_STEP: Final = 0.1
+MARGIN_FIRST: Final = 0.5
+MARGIN_MOST: Final = 1.5
+
+LARGEST_WINDOW: Final = 64
+LEAST_WINDOW: Final = 16  # below it coding loses more than it gains: 0.35 of the ceiling with 8 (simulated)
+CPU_SHARE: Final = 0.25  # of one core
+COST_PER_MEMBER: Final = 3.4e-6  # seconds for each symbol in a repair: product, sum and lookup (measured)
+LEAST_LOSS: Final = 0.003  # below it a lost symbol is sent again when it is known to be lost
+PACKET: Final = 1480  # bytes
+
+
+class RepairPolicy:
+    """State of the rule. `sources` and `repairs` are running totals of what was sent."""
+
+    __slots__ = (
+        "sources",
+        "repairs",
+        "margin",
+        "need",
+        "_acked_sources",
+        "_acked_repairs",
+        "_servo_at",
+        "_arrived",
+        "_redundant",
+        "_reported_redundant",
+    )
+
+    def __init__(self, now: float) -> None:
+        self.sources = 0
+        self.repairs = 0
+        self.margin = MARGIN_FIRST
+        self.need = 0.0
+        self._acked_sources = 0
+        self._acked_repairs = 0
+        self._servo_at = now + SERVO_INTERVAL
+        self._arrived = 0
+        self._redundant = 0
+        self._reported_redundant = 0
+
+    def on_ack(
+        self,
+        *,
+        sources: int,
+        repairs: int,
+        missing: int,
+        rank: int,
+        reordering: int,
+        loss: float,
+        arrived: int,
+        redundant: int,
+        now: float,
+    ) -> None:
+        """News that is newer than any before.
+
+        `sources` and `repairs` are the totals when the newest acknowledged packet was sent; `missing` symbols below
+        the newest known one are unknown, `rank` equations for them wait, and `reordering` packets may just be late.
+        `arrived` packets are newly acknowledged; `redundant` is the receiver's counter modulo 2**16.
+        """
+        self._acked_sources, self._acked_repairs = sources, repairs
+        self.need = max(0.0, missing - rank - (1 - loss) * reordering)
+        self._arrived += arrived
+        self._redundant += (redundant - self._reported_redundant) & 0xFFFF
+        self._reported_redundant = redundant
+        if now >= self._servo_at and self._arrived:
+            waste = self._redundant / self._arrived
+            step = max(-SERVO_STEP, min(SERVO_STEP, WASTE - waste))
+            self.margin = max(-MARGIN_MOST, min(MARGIN_MOST, self.margin + step))
+            self._servo_at = now + SERVO_INTERVAL
+            self._arrived = self._redundant = 0
+
+    def is_repair_due(self, loss: float, *, is_app_limited: bool) -> bool:
+        """Whether the next packet should be a repair; without new data to send (`is_app_limited`) the margin grows."""
+        sources = self.sources - self._acked_sources
+        repairs = self.repairs - self._acked_repairs
+        expected = self.need + loss * sources - (1 - loss) * repairs
+        deviation = sqrt(loss * (1 - loss) * (sources + repairs))
+        margin = self.margin * deviation
+        if is_app_limited and (sources or self.need):
+            margin += 2 * deviation + 0.5
+        return expected + margin >= 0.5
+
+
+def coding_window(loss: float, rate: float) -> int:
+    """How many symbols a repair may cover at `rate` wire bytes a second; 0 where coding does not pay."""
+    if loss < LEAST_LOSS:
+        return 0
+    repairs = 1.1 * loss / (1 - min(loss, 0.9)) * rate / PACKET
+    window = int(CPU_SHARE / (repairs * COST_PER_MEMBER))
+    return 0 if window < LEAST_WINDOW else min(window, LARGEST_WINDOW)

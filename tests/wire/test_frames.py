@@ -1,0 +1,155 @@
+"""Frames come back as they were sent, and bytes that are no frames raise PeerError, never anything else."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ghost.errors import PeerError
+from ghost.wire import frames
+
+DELAY_UNIT = 16e-6  # seconds; frames.Ack.delay travels in these steps
+BITMAP = (1 << 255 * 8) - 1
+
+tokens = st.binary(min_size=8, max_size=8)
+acks = st.builds(
+    frames.Ack,
+    first=st.integers(0, (1 << 32) - 1),
+    packets=st.integers(1, BITMAP),
+    received_clock=st.integers(0, (1 << 32) - 1),
+    delay=st.integers(0, 0xFFFF).map(lambda steps: steps * DELAY_UNIT),
+    symbol_floor=st.integers(0, (1 << 24) - 1),
+    symbols=st.integers(0, BITMAP),
+    rank=st.integers(0, 255),
+    redundant=st.integers(0, 0xFFFF),
+)
+symbols = st.builds(frames.Symbol, st.integers(0, (1 << 24) - 1), st.binary(min_size=1, max_size=1400))
+repairs = st.builds(
+    frames.Repair,
+    st.integers(0, 255),
+    st.integers(0, (1 << 24) - 1),
+    st.integers(0, BITMAP >> 1).map(lambda members: members << 1 | 1),
+    st.binary(min_size=3, max_size=300),
+)
+prompts = st.builds(frames.Prompt, st.integers(0, 0xFFFF), st.binary(min_size=1, max_size=1200))
+short_frames = st.one_of(
+    st.just(frames.Ping()),
+    acks,
+    symbols,
+    prompts,
+    st.builds(frames.Challenge, tokens),
+    st.builds(frames.Response, tokens),
+    st.builds(frames.Close, st.integers(0, 255)),
+)
+
+ENCODERS = {
+    frames.Ping: lambda frame: frames.PING,
+    frames.Ack: frames.encode_ack,
+    frames.Symbol: lambda frame: frames.encode_symbol(*frame, is_last=False),
+    frames.Prompt: lambda frame: frames.encode_prompt(*frame),
+    frames.Challenge: lambda frame: frames.encode_challenge(frame.token),
+    frames.Response: lambda frame: frames.encode_response(frame.token),
+    frames.Close: lambda frame: frames.encode_close(frame.reason),
+}
+ONE_OF_EACH = [
+    frames.Ping(),
+    frames.Ack(7, 0b1011, 123, 5 * DELAY_UNIT, 9, 0b101, 2, 3),
+    frames.Symbol(1, b"records"),
+    frames.Prompt(2, b"record"),
+    frames.Challenge(b"12345678"),
+    frames.Response(b"87654321"),
+    frames.Close(1),
+]
+
+
+def encode(frame: frames.Frame) -> bytes:
+    return ENCODERS[type(frame)](frame)
+
+
+@given(st.lists(short_frames, max_size=6), st.none() | symbols | repairs, st.integers(0, 50))
+def test_a_packet_of_frames_comes_back(
+    sent: list[frames.Frame], last: frames.Symbol | frames.Repair | None, padding: int
+) -> None:
+    plaintext = b"".join(map(encode, sent))
+    if isinstance(last, frames.Symbol):
+        plaintext += frames.encode_symbol(*last)
+    elif last is not None:
+        plaintext += frames.encode_repair(last)
+    else:
+        plaintext += frames.padding(padding)
+    decoded = frames.decode(plaintext)
+    expected = [*sent, last] if last is not None else sent
+    assert [tuple(frame) for frame in decoded] == [pytest.approx(tuple(frame)) for frame in expected]
+    assert [type(frame) for frame in decoded] == [type(frame) for frame in expected]
+
+
+@given(st.binary(max_size=200))
+@example(bytes([0x05, 0xFF, 0xFF]))
+def test_any_bytes_decode_or_are_a_peers_fault(data: bytes) -> None:
+    with contextlib.suppress(PeerError):
+        frames.decode(data)
+
+
+@given(st.lists(short_frames, min_size=1, max_size=3), st.data())
+@settings(max_examples=300)
+def test_damaged_frames_decode_or_are_a_peers_fault(sent: list[frames.Frame], data: st.DataObject) -> None:
+    plaintext = bytearray(b"".join(map(encode, sent)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        plaintext[data.draw(st.integers(0, len(plaintext) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(PeerError):
+        frames.decode(bytes(plaintext))
+
+
+@pytest.mark.parametrize("frame", ONE_OF_EACH[1:], ids=lambda frame: type(frame).__name__)
+def test_a_frame_cut_short_is_malformed(frame: frames.Frame) -> None:
+    whole = encode(frame)
+    for end in range(1, len(whole)):
+        with pytest.raises(PeerError, match="malformed"):
+            frames.decode(whole[:end])
+
+
+@pytest.mark.parametrize("kind", range(0x80, 0x100))
+def test_an_unknown_frame_that_may_be_skipped_is_skipped(kind: int) -> None:
+    unknown = bytes([kind]) + (5).to_bytes(2, "big") + b"hello"
+    assert frames.decode(frames.PING + unknown + frames.encode_close(3)) == [frames.Ping(), frames.Close(3)]
+    with pytest.raises(PeerError, match="malformed"):
+        frames.decode(unknown[:-1])
+
+
+def test_any_other_unknown_frame_makes_the_packet_malformed() -> None:
+    known = {0x00, 0x01, 0x02, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0A, 0x0B, 0x0C}
+    for kind in set(range(0x80)) - known:
+        with pytest.raises(PeerError, match="malformed"):
+            frames.decode(frames.PING + bytes([kind]) + bytes(40))
+
+
+def test_padding_hides_whatever_follows() -> None:
+    assert frames.decode(frames.PING + frames.padding(1) + b"\x7f garbage") == [frames.Ping()]
+    assert frames.decode(b"") == []
+
+
+@given(acks)
+def test_an_acknowledgement_is_bounded(ack: frames.Ack) -> None:
+    assert len(frames.encode_ack(ack)) <= 2 * 255 + 20
+
+
+def test_a_delay_beyond_the_field_is_clamped() -> None:
+    ack = frames.Ack(0, 1, 0, 30.0, 0, 0, 0, 0)
+    (decoded,) = frames.decode(frames.encode_ack(ack))
+    assert isinstance(decoded, frames.Ack)
+    assert decoded.delay == pytest.approx(0xFFFF * DELAY_UNIT)
+
+
+def test_an_acknowledgement_of_nothing_is_malformed() -> None:
+    with pytest.raises(PeerError, match="malformed"):
+        frames.decode(frames.encode_ack(frames.Ack(0, 0, 0, 0.0, 0, 0, 0, 0)))
+
+
+def test_ids_are_truncated_to_their_fields() -> None:
+    assert frames.decode(frames.encode_symbol(0x1234567, b"x")) == [frames.Symbol(0x234567, b"x")]
+    assert frames.decode(frames.encode_prompt(0x12345, b"x")) == [frames.Prompt(0x2345, b"x")]
+    repair = frames.Repair(1, 0x1000002, 1, b"coded")
+    assert frames.decode(frames.encode_repair(repair)) == [frames.Repair(1, 2, 1, b"coded")]
