@@ -34,8 +34,14 @@ START_SAMPLES: Final = 5
 SPAN_PACKETS: Final = 10
 
 TARGET_PACKETS: Final = 3  # a standing queue short enough for calls, long enough to see that the path is full
-LEAST_TARGET: Final = 0.001  # seconds: timers and schedulers hide anything shorter
+LEAST_TARGET: Final = 0.005  # seconds: a turn of a busy receiver takes 1-3 ms and hides anything shorter
 MOST_TARGET: Final = 0.006
+NOISE_MOST: Final = 0.003
+"""Seconds, beyond 1.5 times the jitter: what a drained path may still show and is not taken for a queue. Schedulers and
+timers of the two hosts account for 0.5-1 ms; a standing queue of somebody else must not be believed to be noise."""
+LEAST_HORIZON: Final = (
+    0.020  # seconds: on shorter round trips batches and acknowledgements set the pace of news
+)
 QUEUE_GAIN: Final = 0.5
 CREEP: Final = 0.02
 LARGEST_CUT: Final = 0.3
@@ -43,6 +49,7 @@ DRAIN_GAIN: Final = 0.90
 DRAIN_PERIOD: Final = 1.0  # seconds, at least 10 round trips
 PROBE_FIRST: Final = 0.01
 PROBE_MOST: Final = 0.5
+PROBE_PROOF: Final = 0.85  # of the estimate must have been sent and served before it grows further
 HEADROOM: Final = (
     0.080  # seconds of the rate in flight beyond 1.6 round trips: half of the acknowledgements may be lost
 )
@@ -72,6 +79,9 @@ class CongestionControl:
         "_drain_until",
         "_next_drain",
         "_min_rtt",
+        "_noise",
+        "_drained",
+        "_last_span",
     )
 
     def __init__(self, *, max_rate: float | None, now: float) -> None:
@@ -89,6 +99,9 @@ class CongestionControl:
         self._drain_until = now
         self._next_drain = now
         self._min_rtt = INITIAL_RTT
+        self._noise = 0.0
+        self._last_span = 0.0
+        self._drained: list[float] = []  # queue samples of the drain that is under way
         self.pacing_rate = 0.0
         self._set_pacing(START_GAIN)
 
@@ -104,17 +117,19 @@ class CongestionControl:
         gain = START_GAIN if self.mode is Mode.START else 1.0
         return max(gain * self.rate * (1.6 * self._min_rtt + HEADROOM), INITIAL_PACKETS * PACKET)
 
-    def on_ack(self, packet: SentPacket, *, arrived: float, rtt: RttEstimator, now: float) -> None:
+    def on_ack(
+        self, packet: SentPacket, *, arrived: float, ack_delay: float, rtt: RttEstimator, now: float
+    ) -> None:
         """`packet` is the largest newly acknowledged one, `arrived` its arrival on the receiver's clock."""
         if not self._samples:
             self.rate = max(self.rate, INITIAL_PACKETS * PACKET / rtt.min_rtt)
         self._samples += 1
         self._min_rtt = rtt.min_rtt
-        self.delay.update(arrived - packet.time, now=now, min_rtt=rtt.min_rtt)
-        window = max(
-            rtt.min_rtt * (0.5 if self.mode is Mode.START else 1.0), SPAN_PACKETS * PACKET / self.rate
-        )
+        self.delay.update(arrived - packet.time, rtt.latest - ack_delay, now=now, min_rtt=rtt.min_rtt)
+        span_rtts = 0.5 if self.mode is Mode.START else 1.0
+        window = max(span_rtts * rtt.min_rtt, SPAN_PACKETS * PACKET / self.rate, LEAST_HORIZON)
         span = self._span.update(packet, arrived=arrived, window=window)
+        self._last_span = span or self._last_span
         if self.mode is Mode.START:
             self._on_start_ack(span, rtt=rtt, now=now)
         else:
@@ -127,7 +142,7 @@ class CongestionControl:
 
     def on_path_change(self) -> None:
         self._span.forget()
-        self.delay.forget()
+        self.delay = QueueDelay()
 
     def _on_start_ack(self, span: float | None, *, rtt: RttEstimator, now: float) -> None:
         if span is not None:
@@ -145,9 +160,11 @@ class CongestionControl:
     def _on_steady_ack(
         self, packet: SentPacket, span: float | None, *, window: float, rtt: RttEstimator, now: float
     ) -> None:
-        queue, target = self.delay.queue, self.target
+        queue, target = max(0.0, self.delay.queue - self._noise), self.target
         self._least_queue = min(self._least_queue, queue)
         is_draining = now < self._drain_until
+        if is_draining:
+            self._drained.append(self.delay.queue)
         is_saturated = self._least_queue > 0.3 * target and not packet.is_app_limited
         if span is not None and not is_draining and (is_saturated or span > self.rate):
             share = min(1.0, 2 * (now - self._updated) / window)
@@ -160,7 +177,7 @@ class CongestionControl:
             self._unsaturated_since = now
         if now >= self._interval_end:
             self._end_interval(rtt, now)
-        gain = 1 + max(-LARGEST_CUT, min(CREEP, QUEUE_GAIN * (target - queue) / rtt.min_rtt))
+        gain = 1 + max(-LARGEST_CUT, min(CREEP, QUEUE_GAIN * (target - queue) / self._horizon))
         if queue > 0.030 + target + 2 * self.delay.jitter:
             gain = min(gain, 0.7)
         elif queue > 2 * target + 0.004 + 2 * self.delay.jitter:
@@ -169,17 +186,27 @@ class CongestionControl:
 
     def _end_interval(self, rtt: RttEstimator, now: float) -> None:
         """Every half round trip: grow where the path stayed empty, and start a drain when it is time."""
-        if self._unsaturated_since is not None and now - self._unsaturated_since > rtt.min_rtt / 2:
+        is_unsaturated = self._unsaturated_since is not None and now - self._unsaturated_since > self._horizon / 2
+        if is_unsaturated and self._last_span >= PROBE_PROOF * self.rate:
             self.rate *= 1 + self._probe
             self._probe = min(2 * self._probe, PROBE_MOST)
-        self._interval_end = now + max(rtt.min_rtt / 2, 0.005)
+        self._interval_end = now + self._horizon / 2
         self._least_queue = float("inf")
+        if self._drained and now >= self._drain_until:
+            settled = sorted(self._drained[len(self._drained) // 2 :])
+            self._noise = min(settled[len(settled) // 2], NOISE_MOST + 1.5 * self.delay.jitter)
+            self._drained.clear()
         if now >= self._next_drain:
-            self._drain_until = now + rtt.min_rtt
+            self._drain_until = now + self._horizon
             self._next_drain = now + self._drain_period(rtt)
 
     def _drain_period(self, rtt: RttEstimator) -> float:
         return max(DRAIN_PERIOD, 10 * rtt.min_rtt)
+
+    @property
+    def _horizon(self) -> float:
+        """Seconds in which what is done now shows."""
+        return max(self._min_rtt, LEAST_HORIZON)
 
     def _set_pacing(self, gain: float) -> None:
         least = LEAST_PACKETS * PACKET / max(self._min_rtt, 0.01)

@@ -1,7 +1,8 @@
 """How long the queue ahead of us is, from one-way delays.
 
 The receiver stamps arrivals with its own clock, so a sample is off by an unknown constant and the path back does not
-matter. The least of the last minute is the empty path; what a sample exceeds it by is queue, and jitter. (A window of
+matter. The queue cannot be longer than what the round trip has grown by, which bounds the harm of two clocks that
+drift apart. The least of the last minute is the empty path; what a sample exceeds it by is queue, and jitter. (A window of
 12 s is too short beside a flow that keeps the queue filled, simulated.) Samples are filtered by the median of five,
 or under jitter by the least of a third of a round trip.
 """
@@ -25,22 +26,26 @@ class QueueDelay:
     def __init__(self) -> None:
         self.queue = 0.0
         self.jitter = 0.0
-        self._minima: deque[float] = deque(maxlen=_BUCKETS)
+        self._minima: deque[tuple[float, float]] = deque(maxlen=_BUCKETS)  # (one way, round trip)
         self._bucket_start = float("-inf")
         self._last: float | None = None
         self._recent: deque[tuple[float, float]] = deque(maxlen=64)
 
-    def update(self, one_way: float, *, now: float, min_rtt: float) -> None:
-        """`one_way` = arrival on the receiver's clock minus departure on ours."""
+    def update(self, one_way: float, round_trip: float, *, now: float, min_rtt: float) -> None:
+        """`one_way` = arrival on the receiver's clock minus departure on ours; `round_trip` without the ack delay."""
         if now - self._bucket_start >= BASE_WINDOW / _BUCKETS:
             self._bucket_start = now
-            self._minima.append(one_way)
-        elif one_way < self._minima[-1]:
-            self._minima[-1] = one_way
+            self._minima.append((one_way, round_trip))
+        else:
+            least_one_way, least_round_trip = self._minima[-1]
+            self._minima[-1] = (min(one_way, least_one_way), min(round_trip, least_round_trip))
         if self._last is not None:
             self.jitter += _JITTER_GAIN * (abs(one_way - self._last) - self.jitter)
         self._last = one_way
-        queue = one_way - min(self._minima)
+        queue = min(
+            one_way - min(minimum[0] for minimum in self._minima),
+            round_trip - min(minimum[1] for minimum in self._minima),
+        )
         self._recent.append((now, queue))
         if self.jitter > JITTER_LIMIT:
             since = now - 0.3 * min_rtt
@@ -48,7 +53,3 @@ class QueueDelay:
         else:
             latest = sorted(delay for _, delay in list(self._recent)[-5:])
             self.queue = latest[len(latest) // 2]
-
-    def forget(self) -> None:
-        """Starts over: the path is another one."""
-        self.__init__()  # type: ignore[misc]

@@ -1,7 +1,7 @@
 """The gevent driver: waits for something to happen, tells the core, carries out what the core wants.
 
-One greenlet waits on the TUN device, one on each UDP socket, one on the alarm. A turn takes one `now`, reads a bounded
-batch, then flushes: packets to the TUN, events to `on_event`, datagrams to UDP, and the alarm to the core's next
+One greenlet waits on the TUN device, one on each UDP socket, one on the alarm. A turn reads a bounded batch, takes one
+`now` (after reading: a datagram must not have arrived before it was sent, one-way delays are measured by it), then flushes: packets to the TUN, events to `on_event`, datagrams to UDP, and the alarm to the core's next
 timeout. After a full batch the greenlet waits again like after a short one; the descriptor is still ready, so the
 event loop comes back to it after everybody else had a turn. That is all the fairness there is, and it suffices.
 
@@ -97,14 +97,17 @@ class Driver:
         wait, read, send_packet, flush = hub.wait, self._tun.read, self._endpoint.send_packet, self._flush
         while True:
             wait(watcher)
-            at = now()
+            packets = []
             try:
                 for _ in range(BATCH):
-                    send_packet(read(_READ_SIZE), at)
+                    packets.append(read(_READ_SIZE))
             except BlockingIOError:
                 pass
             except OSError as error:
                 self._tolerate(error)
+            at = now()
+            for packet in packets:
+                send_packet(packet, at)
             flush(at)
 
     def _carry_in(self, sock: UdpSocket) -> None:
@@ -118,12 +121,15 @@ class Driver:
         )
         while True:
             wait(watcher)
-            at = now()
+            batch = []
             for _ in range(BATCH):
                 arrived = receive()
                 if arrived is None:
                     break
-                receive_datagram(arrived[0], arrived[1], at)
+                batch.append(arrived)
+            at = now()
+            for data, address in batch:
+                receive_datagram(data, address, at)
             flush(at)
 
     def _wake(self) -> None:

@@ -85,10 +85,11 @@ class Cubic:
         self.ssthresh = max(self.cwnd * BETA, 2.0)
 
     def on_timeout(self) -> None:
-        """After `on_loss` where the episode is new: all is lost, start again."""
-        self._epoch = None
+        """After `on_loss` where the episode is new: all is lost, and Linux forgets what it knew but `ssthresh`."""
         self.cwnd = 1.0
-        self.slow_start_exit = None
+        self.slow_start_exit = self._epoch = None
+        self._maximum = 0.0
+        self._min_rtt = math.inf
 
     def undo(self) -> None:
         """The last loss episode was none."""

@@ -1,14 +1,15 @@
 """A client and a server over two links, under one clock that jumps from event to event.
 
 Everything is decided by the seed. Applications are small objects that the clock wakes: they put inner packets in at
-one end (`send`) and see what comes out at the other (`on_packet`).
+one end (`send`) and see what comes out at the other (`on_packet`). Further clients of the same server are guests.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from ipaddress import IPv4Address, IPv4Network
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from ghost.chaos.link import Link
 from ghost.chaos.spec import LinkSpec
@@ -35,8 +36,21 @@ class Application(Protocol):
     def on_packet(self, pair: Pair, packet: bytes, *, at_server: bool) -> None: ...
 
 
+class Site(NamedTuple):
+    """A client where it lives: `up` carries its datagrams, `down` the server's."""
+
+    name: str
+    client: ClientEndpoint
+    address: Address
+    up: Link
+    down: Link
+
+
 class Pair:
-    """`up` carries the client's datagrams, `down` the server's; `now` starts at 0."""
+    """`up` carries the client's datagrams, `down` the server's; `now` starts at 0.
+
+    `strays` counts the bytes that the server sends to addresses where nobody lives.
+    """
 
     def __init__(
         self,
@@ -57,6 +71,8 @@ class Pair:
         self.registry = MemoryRegistry()
         self.events: list[tuple[float, str, Event]] = []
         self.applications: list[Application] = []
+        self.guests: list[Site] = []
+        self.strays: Counter[Address] = Counter()
         self._rng = rng
         self._profile = profile
         self._compression = compression
@@ -101,11 +117,26 @@ class Pair:
             backend=self.backend,
         )
 
+    def add_guest(self, name: str, invitation: Invitation | None = None) -> Site:
+        """One more client, on links like the first one's."""
+        up, down = (
+            Link(link.spec, random.Random(self._rng.getrandbits(64)), self.now)
+            for link in (self.up, self.down)
+        )
+        client = self.new_client(invitation or self.new_invitation(name))
+        guest = Site(name, client, (name, CLIENT[1]), up, down)
+        self.guests.append(guest)
+        return guest
+
     @property
     def address(self) -> IPv4Address | None:
         """The client's inner address once it has one."""
-        for _, _, event in reversed(self.events):
-            if isinstance(event, Connected):
+        return self.address_of("client")
+
+    def address_of(self, name: str) -> IPv4Address | None:
+        """The inner address of the client or guest of that name once it has one."""
+        for _, who, event in reversed(self.events):
+            if who == name and isinstance(event, Connected):
                 return event.address.ip
         return None
 
@@ -137,19 +168,26 @@ class Pair:
         """An inner packet leaves the kernel of that end."""
         (self.server if from_server else self.client).send_packet(packet, self.now)
 
+    def _sites(self) -> list[Site]:
+        return [Site("client", self.client, self.client_address, self.up, self.down), *self.guests]
+
     def _next_time(self) -> float | None:
-        times = [self.up.next_delivery(), self.down.next_delivery()]
-        times += [self.client.next_timeout(), self.server.next_timeout()]
+        times = [self.server.next_timeout()]
+        for site in self._sites():
+            times += [site.up.next_delivery(), site.down.next_delivery(), site.client.next_timeout()]
         times += [application.next_time() for application in self.applications]
         return min((time for time in times if time is not None), default=None)
 
     def _step(self) -> None:
         now = self.now
-        for datagram in self.up.deliver(now):
-            self.server.receive_datagram(datagram, self.client_address, now)
-        for datagram in self.down.deliver(now):
-            self.client.receive_datagram(datagram, SERVER, now)
-        for endpoint in (self.client, self.server):
+        sites = self._sites()
+        for site in sites:
+            for datagram in site.up.deliver(now):
+                self.server.receive_datagram(datagram, site.address, now)
+            for datagram in site.down.deliver(now):
+                site.client.receive_datagram(datagram, SERVER, now)
+        endpoints: list[ClientEndpoint | ServerEndpoint] = [*(site.client for site in sites), self.server]
+        for endpoint in endpoints:
             due = endpoint.next_timeout()
             if due is not None and due <= now:
                 endpoint.handle_timeout(now)
@@ -161,19 +199,26 @@ class Pair:
 
     def _flush(self) -> None:
         now = self.now
-        for packet in self.client.packets_to_deliver():
-            for application in self.applications:
-                application.on_packet(self, packet, at_server=False)
+        sites = self._sites()
+        for site in sites:
+            for packet in site.client.packets_to_deliver():
+                for application in self.applications:
+                    application.on_packet(self, packet, at_server=False)
         for packet in self.server.packets_to_deliver():
             for application in self.applications:
                 application.on_packet(self, packet, at_server=True)
-        for name, endpoint in (("client", self.client), ("server", self.server)):
-            while (event := endpoint.next_event()) is not None:
-                self.events.append((now, name, event))
+        for site in sites:
+            while (event := site.client.next_event()) is not None:
+                self.events.append((now, site.name, event))
                 if isinstance(event, NeedAddresses):
-                    self.client.connect([SERVER], now)
-        for datagram, _ in self.client.datagrams_to_send(now):
-            self.up.send(datagram, now)
+                    site.client.connect([SERVER], now)
+            for datagram, _ in site.client.datagrams_to_send(now):
+                site.up.send(datagram, now)
+        while (event := self.server.next_event()) is not None:
+            self.events.append((now, "server", event))
+        links = {site.address: site.down for site in sites}
         for datagram, address in self.server.datagrams_to_send(now):
-            if address == self.client_address:
-                self.down.send(datagram, now)
+            if address in links:
+                links[address].send(datagram, now)
+            else:
+                self.strays[address] += len(datagram)

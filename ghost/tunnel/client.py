@@ -123,13 +123,12 @@ class ClientEndpoint:
         if connection is None:
             return
         connection.handle_timeout(now)
-        silence = now - connection.last_contact
-        if self._is_connected and silence >= LOST_AFTER and connection.sender.probes_unanswered:
+        if self._is_connected and self._is_silent(now, LOST_AFTER):
             self._is_connected = False
-            self._events.append(Disconnected(f"no answer for {silence:.0f} s"))
+            self._events.append(Disconnected(f"no answer for {now - connection.last_contact:.0f} s"))
         if self._handshake is None and self._refusal is None:
             is_old = connection.epochs.current.is_due_for_rekey(now - self._rekey_slack)
-            if is_old or not self._is_connected or self._is_silent(now):
+            if is_old or not self._is_connected or self._is_silent(now, SILENCE):
                 self._begin_handshake(now)
 
     def close(self, now: float) -> None:
@@ -162,9 +161,12 @@ class ClientEndpoint:
         connection = self._connection
         if connection is not None:
             times.append(connection.next_timeout())
-            if connection.sender.probes_unanswered:
-                times += [connection.last_contact + limit for limit in (SILENCE, LOST_AFTER)]
-        return min((time for time in times), default=None)
+            # only what handle_timeout will act upon: a time that stays in the past would spin the driver
+            if connection.sender.probes_unanswered and self._is_connected:
+                times.append(connection.last_contact + LOST_AFTER)
+            if connection.sender.probes_unanswered and self._handshake is None and self._refusal is None:
+                times.append(connection.last_contact + SILENCE)
+        return min(times, default=None)
 
     def next_event(self) -> Event | None:
         return self._events.popleft() if self._events else None
@@ -189,12 +191,13 @@ class ClientEndpoint:
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
-    def _is_silent(self, now: float) -> bool:
+    def _is_silent(self, now: float, limit: float) -> bool:
+        """Whether the server has left something unanswered and said nothing for `limit` seconds."""
         connection = self._connection
         return (
             connection is not None
             and connection.sender.probes_unanswered > 0
-            and now - connection.last_contact >= SILENCE
+            and now >= connection.last_contact + limit
         )
 
     def _begin_handshake(self, now: float) -> None:

@@ -36,7 +36,9 @@ LARGEST_PROMPT: Final = (
     1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
 )
 LEAST_FRAGMENT: Final = 256  # bytes of room below which a record is not begun
-PROBE_PACKETS: Final = 2  # RFC 9002 section 6.2.4: one alone is too easily lost, and bursts pass by packets, not by time
+PROBE_PACKETS: Final = (
+    2  # RFC 9002 section 6.2.4: one alone is too easily lost, and bursts pass by packets, not by time
+)
 PROBES_BEFORE_SILENCE: Final = 3  # unanswered probes after which only probes are sent: the path is gone
 PROBES_BEFORE_BACKOFF: Final = 8  # a burst of losses must not slow the probing down
 CODED: Final = -1  # in place of a symbol's id: a repair over several
@@ -141,7 +143,13 @@ class Sender:
                 now=now,
             )
         if newest is not None:
-            self.congestion.on_ack(newest, arrived=self._peer_clock / 1e6, rtt=self.rtt, now=now)
+            self.congestion.on_ack(
+                newest,
+                arrived=self._peer_clock / 1e6,
+                ack_delay=ack.delay,
+                rtt=self.rtt,
+                now=now,
+            )
             self._pacer.rate = self.congestion.pacing_rate
 
     def handle_timeout(self, now: float) -> None:
@@ -333,7 +341,9 @@ class Sender:
             staged = self._staged or self._stage()
             if staged is None:
                 break
-            room -= records.RECORD_OVERHEAD + bool(placed) * records.SIZE_FIELD  # the one before is not the last
+            room -= (
+                records.RECORD_OVERHEAD + bool(placed) * records.SIZE_FIELD
+            )  # the one before is not the last
             if len(staged.body) <= room:
                 is_last, body = True, staged.body
             elif not placed and room >= LEAST_FRAGMENT:

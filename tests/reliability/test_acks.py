@@ -1,0 +1,118 @@
+"""What has arrived is told soon enough, often enough, and in a bounded number of bytes."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ghost.reliability.acks import ACK_EVERY, MAX_ACK_DELAY, MAX_BITMAP_BITS, AckTracker
+
+
+def told(tracker: AckTracker) -> set[int]:
+    """The packet numbers that an acknowledgement sent now would name."""
+    first, bitmap = tracker.state()
+    return {first + bit for bit in range(bitmap.bit_length()) if bitmap >> bit & 1}
+
+
+def receive(tracker: AckTracker, *numbers: int, now: float = 0.0, is_ack_eliciting: bool = True) -> None:
+    for number in numbers:
+        tracker.on_packet(number, is_ack_eliciting=is_ack_eliciting, now=now)
+
+
+def test_nothing_received_asks_for_nothing() -> None:
+    assert AckTracker().deadline is None
+
+
+def test_one_packet_is_acknowledged_after_the_longest_delay() -> None:
+    tracker = AckTracker()
+    receive(tracker, 0, now=5.0)
+    assert tracker.deadline == pytest.approx(5.0 + MAX_ACK_DELAY)
+    assert told(tracker) == {0}
+
+
+def test_a_later_packet_does_not_put_off_the_deadline() -> None:
+    tracker = AckTracker()
+    receive(tracker, 0, now=5.0)
+    receive(tracker, 1, now=5.0 + MAX_ACK_DELAY / 2)
+    assert tracker.deadline == pytest.approx(5.0 + MAX_ACK_DELAY)
+
+
+def test_a_run_of_packets_is_acknowledged_at_its_end() -> None:
+    tracker = AckTracker()
+    receive(tracker, *range(ACK_EVERY - 1), now=5.0)
+    assert tracker.deadline == pytest.approx(5.0 + MAX_ACK_DELAY)
+    receive(tracker, ACK_EVERY - 1, now=5.0)
+    assert tracker.deadline == 5.0
+
+
+def test_a_gap_is_told_at_once() -> None:
+    tracker = AckTracker()
+    receive(tracker, 0, 2, now=5.0)
+    assert tracker.deadline == 5.0
+    assert told(tracker) == {0, 2}
+
+
+def test_acknowledgements_are_not_acknowledged_by_themselves() -> None:
+    tracker = AckTracker()
+    receive(tracker, *range(100), is_ack_eliciting=False)
+    assert tracker.deadline is None
+    assert told(tracker) == set(range(100))
+
+
+def test_sending_settles_the_deadline_and_repeats_what_was_told() -> None:
+    tracker = AckTracker()
+    receive(tracker, 0, 1)
+    tracker.on_sent()
+    assert tracker.deadline is None
+    receive(tracker, 3)
+    assert told(tracker) == {0, 1, 3}
+
+
+def test_late_packets_join_and_do_not_become_the_largest() -> None:
+    tracker = AckTracker()
+    receive(tracker, 5, now=1.0)
+    receive(tracker, 3, now=2.0)
+    assert (tracker.largest, tracker.largest_time) == (5, 1.0)
+    assert told(tracker) == {3, 5}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_losing_half_of_the_acknowledgements_loses_nothing(seed: int) -> None:
+    rng = random.Random(seed)
+    tracker, arrived, heard = AckTracker(), set(), set()
+    for number in range(5000):
+        now = number * 0.001
+        if rng.random() < 0.5:
+            arrived.add(number)
+            receive(tracker, number, now=now)
+        if tracker.deadline is not None and tracker.deadline <= now:
+            if rng.random() < 0.5:
+                heard |= told(tracker)
+            tracker.on_sent()
+    heard |= told(tracker)
+    assert heard == arrived, f"seed {seed}"
+
+
+@given(st.lists(st.tuples(st.integers(0, 5000), st.booleans()), max_size=200))
+def test_what_is_told_is_true_and_bounded_whatever_arrives(steps: list[tuple[int, bool]]) -> None:
+    tracker, arrived = AckTracker(), set()
+    for jump, is_sent in steps:
+        number = tracker.largest + jump - 40
+        if number >= 0 and number not in arrived:
+            arrived.add(number)
+            receive(tracker, number)
+            assert tracker.largest in told(tracker)
+        assert told(tracker) <= arrived
+        assert tracker.state()[1].bit_length() <= MAX_BITMAP_BITS
+        if is_sent:
+            tracker.on_sent()
+
+
+def test_a_jump_of_a_billion_packets_costs_no_memory() -> None:
+    tracker = AckTracker()
+    receive(tracker, 0, 1 << 30, (1 << 30) + 1)
+    assert told(tracker) == {1 << 30, (1 << 30) + 1}
+    assert tracker.state()[1].bit_length() <= MAX_BITMAP_BITS

@@ -1,0 +1,77 @@
+"""Datagrams leave at the rate, in small bursts at the most, and urgent ones borrow a little."""
+
+from __future__ import annotations
+
+import pytest
+
+from ghost.reliability.pacing import BURST_SECONDS, LEAST_BURST, URGENT_SECONDS, Pacer
+
+SIZE = 1480
+TOLERANCE = 1e-6
+
+
+def drain(pacer: Pacer, *, until: float, is_urgent: bool = False) -> list[float]:
+    """When datagrams leave if there is always one to send and the timer is exact."""
+    times, now = [], 0.0
+    while now <= until:
+        if pacer.may_send_urgent(now) if is_urgent else pacer.may_send(now):
+            pacer.on_sent(SIZE)
+            times.append(now)
+        else:
+            due = pacer.next_urgent_time() if is_urgent else pacer.next_time()
+            assert due > now, "a pacer that asks for the same instant again hangs its driver"
+            now = due
+    return times
+
+
+@pytest.mark.parametrize("rate", [8_000.0, 1.25e6, 12.5e6])
+@pytest.mark.parametrize("is_urgent", [False, True])
+def test_in_the_long_run_the_rate_is_kept(rate: float, is_urgent: bool) -> None:
+    seconds = 2000 * SIZE / rate
+    sent = len(drain(Pacer(rate, 0.0), until=seconds, is_urgent=is_urgent)) * SIZE
+    burst = max(LEAST_BURST, rate * BURST_SECONDS) + max(2 * LEAST_BURST, rate * URGENT_SECONDS)
+    assert rate * seconds - SIZE <= sent <= rate * seconds + burst + SIZE
+
+
+@pytest.mark.parametrize("rate", [8_000.0, 1.25e6, 12.5e6])
+def test_after_a_long_rest_only_a_small_burst_leaves_at_once(rate: float) -> None:
+    pacer = Pacer(rate, 0.0)
+    assert pacer.may_send(3600.0)
+    sent = 0
+    while pacer.may_send(3600.0):
+        pacer.on_sent(SIZE)
+        sent += SIZE
+    assert sent <= max(LEAST_BURST, rate * BURST_SECONDS) + SIZE
+
+
+def test_the_next_time_is_when_sending_is_allowed_and_not_before() -> None:
+    pacer = Pacer(1e5, 0.0)
+    while pacer.may_send(0.0):
+        pacer.on_sent(SIZE)
+    due = pacer.next_time()
+    assert not pacer.may_send(due - 1e-4)
+    assert pacer.may_send(due + TOLERANCE)
+
+
+def test_urgent_datagrams_borrow_and_the_others_wait_until_it_is_paid_back() -> None:
+    pacer = Pacer(1e5, 0.0)
+    while pacer.may_send(0.0):
+        pacer.on_sent(SIZE)
+    borrowed = 0
+    while pacer.may_send_urgent(0.0):
+        pacer.on_sent(SIZE)
+        borrowed += SIZE
+    assert 0 < borrowed <= max(2 * LEAST_BURST, 1e5 * URGENT_SECONDS) + SIZE
+    due = pacer.next_urgent_time()
+    assert 0 < due < pacer.next_time()
+    assert pacer.may_send_urgent(due + TOLERANCE)
+    assert not pacer.may_send(due + TOLERANCE)
+
+
+def test_a_new_rate_counts_from_now_on() -> None:
+    pacer = Pacer(1e5, 0.0)
+    while pacer.may_send(0.0):
+        pacer.on_sent(SIZE)
+    slow = pacer.next_time()
+    pacer.rate = 1e6
+    assert pacer.next_time() == pytest.approx(slow / 10, rel=0.1)

@@ -1,0 +1,154 @@
+"""Prompt records: copies ahead of loss within a budget, nothing stale, nothing for ever."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from ghost.reliability.prompts import (
+    BUDGET_SECONDS,
+    BUDGET_SHARE,
+    BURST_COPIES,
+    COPY_GAP,
+    LIFETIME,
+    MAX_COPIES,
+    MAX_IN_FLIGHT,
+    MAX_WAITING_BYTES,
+    RESIDUAL,
+    PromptSender,
+    copies_for,
+)
+
+SRTT = 0.1
+RATE = 1e6  # bytes a second
+
+
+def sent_between(
+    sender: PromptSender, *, start: float, end: float, copies: int, rate: float = RATE
+) -> list[tuple[float, int]]:
+    """(time, prompt id) of everything that leaves, with a driver that wakes when it is asked to."""
+    sent, now = [], start
+    while now <= end:
+        while (record := sender.next_record(now, SRTT)) is not None:
+            sender.on_sent(record, now=now, copies=copies, rate=rate)
+            sent.append((now, record.prompt_id))
+        due = sender.next_time()
+        if due is None:
+            break
+        assert due > now, "a timer for the present hangs its driver"
+        now = due
+    return sent
+
+
+def pushed(*records: bytes, now: float = 1.0, stale_key: bytes | None = None) -> PromptSender:
+    sender = PromptSender(0.0)
+    for record in records:
+        sender.push(record, now=now, stale_key=stale_key)
+    return sender
+
+
+@pytest.mark.parametrize("loss", [0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.6])
+def test_copies_leave_half_a_percent_to_retransmission(loss: float) -> None:
+    copies = copies_for(loss, 1.0)
+    assert loss**copies <= RESIDUAL or copies == MAX_COPIES
+    assert copies == 2 or loss ** (copies - 1) > RESIDUAL
+
+
+def test_a_clean_path_gets_no_copies_and_bursts_get_few() -> None:
+    assert copies_for(0.0, 1.0) == 1
+    assert copies_for(0.004, 1.0) == 1
+    assert copies_for(0.5, 10.0) == BURST_COPIES
+    assert copies_for(1.0, 1.0) == MAX_COPIES
+
+
+def test_records_leave_in_their_order() -> None:
+    sender = pushed(b"a", b"b", b"c")
+    assert sender.has_waiting
+    assert [prompt_id for _, prompt_id in sent_between(sender, start=1.0, end=2.0, copies=1)] == [0, 1, 2]
+    assert not sender.has_waiting
+
+
+def test_copies_are_spaced_in_time_and_counted() -> None:
+    sent = sent_between(pushed(b"x" * 100), start=1.0, end=2.0, copies=5)
+    assert [prompt_id for _, prompt_id in sent] == [0] * 5
+    times = [time for time, _ in sent]
+    assert times == pytest.approx([1.0 + COPY_GAP * copy for copy in range(5)])
+
+
+def test_an_acknowledgement_ends_the_copies() -> None:
+    sender = pushed(b"x")
+    assert len(sent_between(sender, start=1.0, end=1.0 + COPY_GAP * 1.5, copies=8)) == 2
+    sender.on_acked(0)
+    assert sent_between(sender, start=1.01, end=2.0, copies=8) == []
+
+
+def test_copies_stay_within_their_share_of_a_thin_path() -> None:
+    sender, size, rate = PromptSender(0.0), 200, 8_000.0
+    sent = []
+    for step in range(1000):
+        now = 1.0 + step * 0.02
+        sender.push(bytes(size), now=now, stale_key=None)
+        sent += sent_between(sender, start=now, end=now + 0.019, copies=8, rate=rate)
+    copies = (len(sent) - 1000) * size
+    budget = rate * BUDGET_SHARE
+    assert 0.8 * budget * 20 <= copies <= budget * (20 + BUDGET_SECONDS) + size
+
+
+def test_a_lost_record_is_sent_again_only_when_no_copy_is_under_way() -> None:
+    sender = pushed(b"x")
+    assert len(sent_between(sender, start=1.0, end=1.1, copies=2)) == 2
+    sender.on_lost(0)
+    assert sent_between(sender, start=1.2, end=1.3, copies=1) == []
+    sender.on_lost(0)
+    assert sent_between(sender, start=1.2, end=1.3, copies=1) == [(1.2, 0)]
+
+
+def test_a_record_past_its_time_is_not_sent_again() -> None:
+    sender = pushed(b"x", now=1.0)
+    assert len(sent_between(sender, start=1.0, end=1.0, copies=1)) == 1
+    sender.on_lost(0)
+    too_late = 1.0 + LIFETIME + 4 * SRTT + 0.01
+    assert sent_between(sender, start=too_late, end=too_late + 1, copies=1) == []
+    assert not sender.has_waiting
+
+
+def test_a_newer_record_makes_the_older_one_worthless() -> None:
+    sender = pushed(b"ack 1", stale_key=b"flow")
+    assert len(sent_between(sender, start=1.0, end=1.1, copies=5)) == 1
+    sender.push(b"ack 2", now=1.2, stale_key=b"flow")
+    assert [prompt_id for _, prompt_id in sent_between(sender, start=1.2, end=1.3, copies=5)] == [1]
+    sender.on_lost(0)
+    assert sent_between(sender, start=1.4, end=1.5, copies=5) == []
+    sender.on_lost(1)
+    assert [prompt_id for _, prompt_id in sent_between(sender, start=1.4, end=1.5, copies=5)] == [1]
+
+
+def test_other_flows_records_stay_worth_sending() -> None:
+    sender = pushed(b"ack 1", stale_key=b"one flow")
+    sent_between(sender, start=1.0, end=1.1, copies=1)
+    sender.push(b"ack 1", now=1.2, stale_key=b"another flow")
+    sent_between(sender, start=1.2, end=1.3, copies=1)
+    sender.on_lost(0)
+    assert [prompt_id for _, prompt_id in sent_between(sender, start=1.4, end=1.5, copies=1)] == [0]
+
+
+def test_a_record_that_did_not_fit_keeps_its_place() -> None:
+    sender = pushed(b"a", b"b")
+    record = sender.next_record(1.0, SRTT)
+    assert record is not None
+    sender.put_back(record)
+    assert [prompt_id for _, prompt_id in sent_between(sender, start=1.0, end=1.1, copies=1)] == [0, 1]
+
+
+def test_what_waits_and_what_is_in_flight_is_bounded() -> None:
+    sender, size = PromptSender(0.0), 1200
+    for _ in range(1000):
+        sender.push(bytes(size), now=1.0, stale_key=None)
+    waiting = math.floor(MAX_WAITING_BYTES / size)
+    assert sender.dropped == 1000 - waiting
+    assert len(sent_between(sender, start=1.0, end=1.1, copies=1)) == waiting
+    for step in range(2 * MAX_IN_FLIGHT):
+        sender.push(b"x", now=1.2, stale_key=None)
+        sent_between(sender, start=1.2 + step * 1e-6, end=1.2 + step * 1e-6, copies=1)
+    assert sender.dropped == 1000 - waiting + waiting + MAX_IN_FLIGHT

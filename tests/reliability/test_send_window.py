@@ -1,0 +1,135 @@
+"""Symbols stay until the receiver knows them, and only a lost last transmission makes one missing."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ghost.reliability.receive_window import ReceiveWindow
+from ghost.reliability.send_window import MAX_SYMBOLS, SendWindow
+
+LOW_BITS = (1 << 24) - 1
+
+
+def filled(count: int) -> SendWindow:
+    """Symbols 0 to count - 1, sent in packets of the same numbers."""
+    window = SendWindow()
+    for number in range(count):
+        window.on_sent(window.add(b"%d" % number), number)
+    return window
+
+
+def test_a_symbol_in_flight_is_not_missing() -> None:
+    window = filled(3)
+    assert window.next_missing() is None
+    assert (window.oldest(), window.floor, window.next_id, len(window)) == (0, 0, 3, 3)
+    assert window.payload(1) == b"1"
+
+
+def test_a_lost_symbol_is_missing_until_it_is_sent_again() -> None:
+    window = filled(3)
+    window.on_lost(2, 2)
+    window.on_lost(1, 1)
+    assert window.next_missing() == 1
+    window.on_sent(1, 3)
+    assert window.next_missing() == 2
+
+
+def test_an_older_transmissions_loss_says_nothing_while_a_later_one_is_under_way() -> None:
+    window = filled(1)
+    window.on_lost(0, 0)
+    window.on_sent(0, 1)
+    window.on_lost(0, 0)
+    assert window.next_missing() is None
+    window.on_lost(0, 1)
+    assert window.next_missing() == 0
+
+
+def test_a_known_symbol_is_forgotten_however_it_became_known() -> None:
+    window = filled(4)
+    window.on_lost(0, 0)
+    window.on_known(0)
+    window.on_known(0)
+    window.on_report(1, 0b10)  # not 1, not 2, but 3
+    assert (window.next_missing(), window.floor, len(window)) == (None, 1, 2)
+    window.on_lost(3, 3)
+    assert window.next_missing() is None
+
+
+def test_a_report_of_what_was_never_sent_changes_nothing() -> None:
+    window = filled(3)
+    window.on_report(4, 0)
+    window.on_report(1000, (1 << 100) - 1)
+    assert len(window) == 3
+
+
+def test_bits_beyond_the_newest_symbol_change_nothing() -> None:
+    window = filled(3)
+    window.on_report(0, (1 << 2040) - 1)
+    assert (window.floor, len(window), window.next_id) == (0, 1, 3)
+    window.on_sent(window.add(b"3"), 3)
+    assert len(window) == 2
+
+
+def test_it_is_full_when_its_ends_lie_too_far_apart() -> None:
+    window = filled(MAX_SYMBOLS)
+    assert window.is_full
+    window.on_known(1)
+    assert window.is_full
+    window.on_known(0)
+    assert not window.is_full
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 1 << 300)), max_size=30))
+def test_no_report_however_wrong_breaks_it(reports: list[tuple[int, int]]) -> None:
+    window = filled(300)
+    known: set[int] = set()
+    for floor, bitmap in reports:
+        window.on_report(floor, bitmap)
+        assert window.floor <= window.next_id == 300
+        left = {symbol_id for symbol_id in range(300) if symbol_id not in known and _holds(window, symbol_id)}
+        assert len(left) == len(window)
+        known = set(range(300)) - left
+
+
+def _holds(window: SendWindow, symbol_id: int) -> bool:
+    try:
+        return bool(window.payload(symbol_id))
+    except KeyError:
+        return False
+
+
+@pytest.mark.parametrize("start", [0, (1 << 24) - 700])
+@pytest.mark.parametrize("seed", range(3))
+def test_it_agrees_with_a_receiver_over_a_path_that_loses_and_reorders(seed: int, start: int) -> None:
+    """Both ends against a model, also across the wrap of the 24-bit ids."""
+    rng = random.Random(seed)
+    sender, receiver, count = SendWindow(), ReceiveWindow(), start + 1500
+    sender.next_id = receiver.floor = start
+    sender.on_report(start, 0)
+    packet, accepted = start, []
+    under_way: list[tuple[int, int]] = []
+    while len(accepted) < count - start:
+        symbol_id = sender.next_missing()
+        if symbol_id is None and sender.next_id < count and not sender.is_full:
+            symbol_id = sender.add(b"x")
+        if symbol_id is not None:
+            sender.on_sent(symbol_id, packet)
+            under_way.append((symbol_id, packet))
+            packet += 1
+        if len(under_way) > 20 or symbol_id is None:
+            arriving, number = under_way.pop(rng.randrange(len(under_way)))
+            if rng.random() < 0.4:
+                sender.on_lost(arriving, number)
+            elif (news := receiver.accept(arriving & LOW_BITS)) is not None:
+                accepted.append(news)
+        if rng.random() < 0.1:
+            floor, bitmap = receiver.report()
+            sender.on_report(floor & LOW_BITS, bitmap)
+    floor, bitmap = receiver.report()
+    sender.on_report(floor & LOW_BITS, bitmap)
+    assert sorted(accepted) == list(range(start, count)), f"seed {seed}"
+    assert (len(sender), sender.next_missing(), receiver.floor) == (0, None, count)
