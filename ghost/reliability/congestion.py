@@ -186,7 +186,9 @@ class CongestionControl:
 
     def _end_interval(self, rtt: RttEstimator, now: float) -> None:
         """Every half round trip: grow where the path stayed empty, and start a drain when it is time."""
-        is_unsaturated = self._unsaturated_since is not None and now - self._unsaturated_since > self._horizon / 2
+        is_unsaturated = (
+            self._unsaturated_since is not None and now - self._unsaturated_since > self._horizon / 2
+        )
         if is_unsaturated and self._last_span >= PROBE_PROOF * self.rate:
             self.rate *= 1 + self._probe
             self._probe = min(2 * self._probe, PROBE_MOST)

@@ -2,9 +2,9 @@
 
 The receiver stamps arrivals with its own clock, so a sample is off by an unknown constant and the path back does not
 matter. The queue cannot be longer than what the round trip has grown by, which bounds the harm of two clocks that
-drift apart. The least of the last minute is the empty path; what a sample exceeds it by is queue, and jitter. (A window of
-12 s is too short beside a flow that keeps the queue filled, simulated.) Samples are filtered by the median of five,
-or under jitter by the least of a third of a round trip.
+drift apart. The least of the last minute is the empty path; what a sample exceeds it by is queue, and jitter. (A
+window of 12 s is too short beside a flow that keeps the queue filled, simulated.) Samples are filtered by the median
+of five, or under jitter by the least of a third of a round trip.
 """
 
 from __future__ import annotations

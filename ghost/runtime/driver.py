@@ -1,8 +1,9 @@
 """The gevent driver: waits for something to happen, tells the core, carries out what the core wants.
 
 One greenlet waits on the TUN device, one on each UDP socket, one on the alarm. A turn reads a bounded batch, takes one
-`now` (after reading: a datagram must not have arrived before it was sent, one-way delays are measured by it), then flushes: packets to the TUN, events to `on_event`, datagrams to UDP, and the alarm to the core's next
-timeout. After a full batch the greenlet waits again like after a short one; the descriptor is still ready, so the
+`now` after it (a datagram must not have arrived before it was sent: one-way delays are measured by it), then flushes:
+packets to the TUN, events to `on_event`, datagrams to UDP, and the alarm to the core's next timeout. After a full
+batch the greenlet waits again like after a short one; the descriptor is still ready, so the
 event loop comes back to it after everybody else had a turn. That is all the fairness there is, and it suffices.
 
 Events come between asking the core for datagrams and sending them: `TimestampUsed` must be on disk before the

@@ -14,7 +14,7 @@ FIN, SYN, RST, PUSH, ACK = 1, 2, 4, 8, 16
 
 def checksum(data: bytes) -> int:
     """The Internet checksum (RFC 1071)."""
-    total = sum(struct.unpack(f">{len(data) // 2}H", data[: len(data) & ~1]))
+    total: int = sum(struct.unpack(f">{len(data) // 2}H", data[: len(data) & ~1]))
     if len(data) & 1:
         total += data[-1] << 8
     while total >> 16:

@@ -218,6 +218,8 @@ class ClientEndpoint:
                 token=self._token,
                 timestamp=self._last_timestamp,
                 features=hello.FEATURE_ZSTD if self._compression != "off" else 0,
+                invite_id=self._invitation.invite_id,
+                proof=b"",
             ),
             first_repeat=interval,
             rng=self._rng,
@@ -250,6 +252,7 @@ class ClientEndpoint:
         )
         if answer.is_resumed and self._connection is not None:
             self._connection.address = address
+            self._connection.last_contact = now  # else the silence would begin a next handshake at once
             self._connection.epochs.confirm(epoch, now)
         else:
             has_zstd = answer.features & hello.FEATURE_ZSTD

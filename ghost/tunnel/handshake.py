@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import OrderedDict
+from dataclasses import replace
 from random import Random
 from typing import Final
 
@@ -51,7 +52,7 @@ class ClientHandshake:
         rng: Random,
         now: float,
     ) -> None:
-        """`hello` without proof: it is added here, because it covers the handshake's hash."""
+        """The `proof` in `hello` is made here, because it covers the handshake's hash."""
         self._noise = Initiator(
             backend=backend,
             prologue=PROLOGUE,
@@ -59,15 +60,7 @@ class ClientHandshake:
             remote_static=invitation.server_public_key,
             ephemeral_private=rng.randbytes(32),
         )
-        proof = prove(invitation.secret, self._noise.begin())
-        proven = ClientHello(
-            connection_id=hello.connection_id,
-            token=hello.token,
-            timestamp=hello.timestamp,
-            features=hello.features,
-            invite_id=invitation.invite_id,
-            proof=proof,
-        )
+        proven = replace(hello, proof=prove(invitation.secret, self._noise.begin()))
         self._message = INITIATION + self._noise.write_message_1(proven.encode())
         self._envelope = envelope
         self._profile = profile

@@ -270,7 +270,7 @@ class ServerEndpoint:
         if not refusal and client.version != hello.VERSION:
             refusal = hello.VERSION_UNKNOWN
         former = self._sessions.get(peer.public_key)
-        is_resumed = former is not None and former.token == client.token
+        is_resumed = former is not None and former.token == client.token and not invite_id
         local_id = self._free_connection_id()
         features = client.features & hello.FEATURE_ZSTD if self._compression != "off" else 0
         answer = hello.ServerHello(
@@ -289,7 +289,9 @@ class ServerEndpoint:
             return reply
         peer = replace(peer, last_timestamp=client.timestamp)
         if not invite_id:
-            self._registry.save_peer(peer)
+            self._registry.save_peer(
+                peer
+            )  # its timestamp; a new peer is saved when it has proved the handshake's end
         epoch = self._epoch(noise.keys(), local_id, client.connection_id, now)
         if is_resumed and former is not None:
             former.peer = peer
@@ -302,13 +304,16 @@ class ServerEndpoint:
     def _recognise(
         self, public_key: bytes, client: hello.ClientHello, proof_hash: bytes, now: float
     ) -> tuple[Peer, int, bytes]:
-        """(who it is, refusal or 0, the invite to spend or b""); PeerError for a stranger or a replay."""
+        """(who it is, refusal or 0, the invite to spend or b""); PeerError for a stranger or a replay.
+
+        A known client that brings another invite is enrolled anew under that one's secret.
+        """
         peer = self._registry.peer(public_key)
-        if peer is not None:
-            if client.timestamp <= peer.last_timestamp:
-                raise PeerError("replayed_handshake")
+        if peer is not None and client.timestamp <= peer.last_timestamp:
+            raise PeerError("replayed_handshake")
+        if peer is not None and is_proven(peer.pre_shared_key, proof_hash, client.proof):
             return peer, 0, b""
-        invite = self._registry.invite(client.invite_id) if client.invite_id else None
+        invite = self._registry.invite(client.invite_id)
         if invite is None or not is_proven(invite.secret, proof_hash, client.proof):
             raise PeerError("uninvited")
         refusal = 0
@@ -316,7 +321,7 @@ class ServerEndpoint:
             refusal = hello.INVITE_USED
         elif invite.expires < now + self._wall_offset:
             refusal = hello.INVITE_EXPIRED
-        address = self._free_address(public_key)
+        address = peer.address if peer is not None else self._free_address(public_key)
         if address is None:
             address, refusal = self._gateway, refusal or hello.POOL_FULL
         return (

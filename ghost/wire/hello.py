@@ -32,15 +32,15 @@ INVITE_USED, INVITE_EXPIRED, POOL_FULL, VERSION_UNKNOWN = REFUSALS
 class ClientHello:
     """`token` names the connection over all its epochs; `timestamp` (milliseconds) grows with every handshake.
 
-    `invite_id` and `proof` (keyed BLAKE2s of the handshake hash under the invite's secret) come together or not at all.
+    `proof` shows knowledge of the secret of the invite `invite_id`: keyed BLAKE2s over the handshake's hash.
     """
 
     connection_id: int
     token: bytes
     timestamp: int
     features: int
-    invite_id: bytes = b""
-    proof: bytes = b""
+    invite_id: bytes
+    proof: bytes
     version: int = VERSION
 
     def encode(self) -> bytes:
@@ -50,9 +50,9 @@ class ClientHello:
             (_TOKEN, self.token),
             (_TIMESTAMP, self.timestamp.to_bytes(8, "big")),
             (_FEATURES, self.features.to_bytes(4, "big")),
+            (_INVITE, self.invite_id),
+            (_PROOF, self.proof),
         ]
-        if self.invite_id:
-            fields += [(_INVITE, self.invite_id), (_PROOF, self.proof)]
         return _encode(fields)
 
     @classmethod
@@ -64,8 +64,8 @@ class ClientHello:
                 token=fields[_TOKEN],
                 timestamp=_number(fields[_TIMESTAMP], 8),
                 features=_number(fields[_FEATURES], 4),
-                invite_id=fields.get(_INVITE, b""),
-                proof=fields.get(_PROOF, b""),
+                invite_id=fields[_INVITE],
+                proof=fields[_PROOF],
                 version=_number(fields[_VERSION], 1),
             )
         except KeyError:
