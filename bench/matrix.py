@@ -43,9 +43,7 @@ def main() -> int:
         print(_row(cell, measured[cell]))
     for cell, figures in sorted(measured.items()):
         if cell in former and (changes := matrix.differences(former[cell], figures)):
-            print(
-                f"{_name(cell)}:", ", ".join(f"{name} {was} -> {now}" for name, (was, now) in changes.items())
-            )
+            print(f"{_name(cell)}:", ", ".join(f"{name} {was} -> {now}" for name, (was, now) in changes.items()))
     for cell, reason in sorted(failed.items()):
         print(f"{_name(cell)}: {reason}", file=sys.stderr)
     if options.write:
@@ -57,14 +55,10 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure the tunnel over many links in virtual time.")
     parser.add_argument("--loss", nargs="+", type=_loss, default=matrix.LOSSES, metavar="30%%")
-    parser.add_argument(
-        "--burst", nargs="+", type=float, default=matrix.BURSTS, metavar="8", help="1: independent"
-    )
+    parser.add_argument("--burst", nargs="+", type=float, default=matrix.BURSTS, metavar="8", help="1: independent")
     parser.add_argument("--rtt", nargs="+", type=_rtt, default=matrix.RTTS, metavar="100ms")
     parser.add_argument("--rate", nargs="+", type=_rate, default=matrix.RATES_BPS, metavar="10mbit")
-    parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a CPU)"
-    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a CPU)")
     parser.add_argument("--write", action="store_true", help=f"put the figures into {TABLE.name}")
     return parser.parse_args()
 

@@ -75,9 +75,7 @@ def _goodput(axes: Axes, cells: list[Cell], table: Table, colour: str) -> None:
 def _delay(axes: Axes, cells: list[Cell], table: Table, colour: str) -> None:
     losses = [cell.loss * 100 for cell in cells]
     round_trip = f"{cells[0].rtt * 1e3:g} ms"
-    axes.plot(
-        losses, [table[cell].delay_p50_ms for cell in cells], "o-", color=colour, label=f"p50, {round_trip}"
-    )
+    axes.plot(losses, [table[cell].delay_p50_ms for cell in cells], "o-", color=colour, label=f"p50, {round_trip}")
     axes.plot(losses, [table[cell].delay_p99_ms for cell in cells], "--", color=colour, label="p99")
     axes.set_yscale("symlog", linthresh=10)
 

@@ -56,9 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         return int(leaving.code or 0)
     except Exception as error:
         log.debug("traceback", exc_info=True)
-        print(
-            f"ghosttunnel: internal error: {type(error).__name__}: {error}; please report it", file=sys.stderr
-        )
+        print(f"ghosttunnel: internal error: {type(error).__name__}: {error}; please report it", file=sys.stderr)
         return 70
 
 
@@ -75,9 +73,7 @@ def _run(argv: list[str]) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "ghost":
             raise
-        raise GhostError(
-            f"`ghosttunnel {name}` needs the Python package {error.name}: install it with pip"
-        ) from error
+        raise GhostError(f"`ghosttunnel {name}` needs the Python package {error.name}: install it with pip") from error
     parser = Parser(name, module.HELP)
     module.configure(parser)
     return int(module.run(parser.parse(arguments)))
@@ -95,9 +91,7 @@ def _command(argv: list[str]) -> tuple[str, list[str]]:
         if option == "--config" or path != option:
             return mode_of(path), argv
     known = ["--help", "--version", "--config"]
-    raise ConfigError(
-        f"no command before {first.partition('=')[0]}{suggestion(first.partition('=')[0], known)}"
-    )
+    raise ConfigError(f"no command before {first.partition('=')[0]}{suggestion(first.partition('=')[0], known)}")
 
 
 def _help() -> str:

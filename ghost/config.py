@@ -46,9 +46,7 @@ def _value(kind: str, example: str) -> Callable[[Callable[[str], Any]], Callable
             try:
                 return parse(text)
             except (ValueError, ConfigError) as error:
-                raise argparse.ArgumentTypeError(
-                    f"'{text}' is no {kind}: write for example {example}"
-                ) from error
+                raise argparse.ArgumentTypeError(f"'{text}' is no {kind}: write for example {example}") from error
 
         return checked
 
@@ -120,16 +118,12 @@ class Option:
 
 
 OPTIONS: dict[str, Option] = {
-    "state-dir": Option(
-        "directory of keys, peers and the control socket", "DIR", Path, DEFAULT_STATE_DIRECTORY
-    ),
+    "state-dir": Option("directory of keys, peers and the control socket", "DIR", Path, DEFAULT_STATE_DIRECTORY),
     "log-level": Option("what to log", "LEVEL", str, "info", LEVELS),
     "tun-name": Option("name of the network device", "NAME", tun_name),
     "profile": Option("how traffic is disguised", "PROFILE", str, "noise", tuple(PROFILES)),
     "compression": Option("compress what shrinks, or nothing", "WHAT", str, "auto", COMPRESSIONS),
-    "max-rate": Option(
-        "never send faster than this, for example 10mbit (default: find out)", "RATE", rate_bps
-    ),
+    "max-rate": Option("never send faster than this, for example 10mbit (default: find out)", "RATE", rate_bps),
     "listen": Option("where to wait for clients", "ADDR:PORT", listen_address, f"0.0.0.0:{DEFAULT_PORT}"),
     "subnet": Option("inner network; the server takes its first address", "NET", subnet, "10.77.0.0/24"),
     "no-nat": Option("do not forward or translate clients' traffic to other networks"),
@@ -137,9 +131,7 @@ OPTIONS: dict[str, Option] = {
     "no-default-route": Option("send only the inner network through the tunnel, not everything"),
     "kill-switch": Option("while the client runs, let nothing out that does not go through the tunnel"),
     "name": Option("whom the invite is for", "WHO", peer_name, "client"),
-    "endpoint": Option(
-        "where clients find the server (default: this host's address)", "HOST:PORT", endpoints
-    ),
+    "endpoint": Option("where clients find the server (default: this host's address)", "HOST:PORT", endpoints),
     "expires": Option("how long the invite can be used for the first time", "TIME", duration, "24h"),
     "qr": Option("draw the invite as a QR code too"),
     "json": Option("print JSON"),
@@ -164,9 +156,7 @@ class Parser(configargparse.ArgumentParser):  # type: ignore[misc]
             epilog="Every option can also be a key of the file that --config names, and an environment variable: "
             "GHOST_ and its name in capitals, with underscores.",
         )
-        self.add_argument(
-            "--config", metavar="FILE", is_config_file_arg=True, help="read options from a file"
-        )
+        self.add_argument("--config", metavar="FILE", is_config_file_arg=True, help="read options from a file")
 
     def add_options(self, *names: str, **defaults: object) -> None:
         """Adds options of the table; `defaults` replaces some of their defaults, '_' standing for '-'."""
@@ -199,9 +189,7 @@ class Parser(configargparse.ArgumentParser):  # type: ignore[misc]
 
     def error(self, message: str) -> NoReturn:
         raised = sys.exc_info()[1]
-        if isinstance(
-            raised, ConfigError
-        ):  # from _open_config: ConfigArgParse would wrap it in its own words
+        if isinstance(raised, ConfigError):  # from _open_config: ConfigArgParse would wrap it in its own words
             raise raised
         raise ConfigError(" ".join(message.removeprefix("argument ").split()))
 
@@ -218,9 +206,7 @@ class _ConfigFile(configargparse.DefaultConfigFileParser):  # type: ignore[misc]
         items = read_items(stream)
         mode = items.pop(_MODE_KEY, self.command)
         if self.command in MODES and mode != self.command:
-            raise ConfigError(
-                f"{stream.name} says mode = {mode}, the command is {self.command}: drop one of them"
-            )
+            raise ConfigError(f"{stream.name} says mode = {mode}, the command is {self.command}: drop one of them")
         return {key: value for key, value in items.items() if key in self.own}
 
 
@@ -288,9 +274,7 @@ class ServerConfig(CommonConfig):
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> ServerConfig:
-        return cls(
-            **_common(options), listen=options.listen, subnet=options.subnet, has_nat=not options.no_nat
-        )
+        return cls(**_common(options), listen=options.listen, subnet=options.subnet, has_nat=not options.no_nat)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ PACKET_OVERHEAD: Final = HEADER_SIZE + TAG_SIZE
 MAX_DATAGRAM: Final = 1452
 """UDP payload that fits 1500-byte paths over IPv6 (40 + 8 bytes of headers) as well as over IPv4."""
 
-MAX_MEMBERS_SIZE: Final = 31
-"""Bytes of a repair's bitmap, so that it reaches over 248 symbols."""
+MAX_MEMBERS_SIZE: Final = 30
+"""Bytes of a repair's bitmap, so that it reaches over 240 symbols."""
 
-MAX_SYMBOL: Final = MAX_DATAGRAM - PACKET_OVERHEAD - 6 - MAX_MEMBERS_SIZE - 2
-"""Bytes of records in a symbol, 1389: a repair over it (6 of frame head, 2 of unit size) must fit a datagram too. What
-a source packet is shorter by has room for an acknowledgement."""
+MAX_SYMBOL: Final = MAX_DATAGRAM - PACKET_OVERHEAD - 1 - 6 - MAX_MEMBERS_SIZE - 2
+"""Bytes of records in a symbol, 1389: a repair over it (6 of frame head, 2 of unit size) must fit a datagram, with a
+PING before it. What a source packet is shorter by has room for an acknowledgement."""
 
 INNER_MTU: Final = MAX_SYMBOL - 5
 """A full inner packet with its record's head (kind, flow, sequence) fills one symbol."""

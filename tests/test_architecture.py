@@ -118,9 +118,7 @@ def test_imports_point_down_only(path: Path) -> None:
     assert upward_arrows(part_of(path), path.read_text()) == []
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in FILES if part_of(path) in CORE], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", [path for path in FILES if part_of(path) in CORE], ids=lambda path: path.stem)
 def test_the_core_has_no_clock_no_input_or_output_and_no_chance_of_its_own(path: Path) -> None:
     assert impurities(path.read_text()) == []
 
@@ -132,9 +130,7 @@ def test_each_dependency_comes_in_by_its_own_door(path: Path) -> None:
 
 def test_every_door_is_in_use() -> None:
     used = {
-        (name.partition(".")[0], str(path.relative_to(ROOT)))
-        for path in FILES
-        for name in imports(path.read_text())
+        (name.partition(".")[0], str(path.relative_to(ROOT))) for path in FILES for name in imports(path.read_text())
     }
     assert {(name, file) for name, files in DOORS.items() for file in files} <= used
 

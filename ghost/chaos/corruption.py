@@ -61,9 +61,7 @@ def _with_checksum(damaged: bytes, original: bytes, offset: int) -> bytes:
         return damaged
     at = next(i for i, (a, b) in enumerate(zip(damaged, original, strict=True)) if a != b)
     word = at - (at - offset) % 2  # words are aligned with the UDP header
-    before, after = (
-        int.from_bytes(data[word : word + 2].ljust(2, b"\0"), "big") for data in (original, damaged)
-    )
+    before, after = (int.from_bytes(data[word : word + 2].ljust(2, b"\0"), "big") for data in (original, damaged))
     total = (old ^ 0xFFFF) + (before ^ 0xFFFF) + after
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)

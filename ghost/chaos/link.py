@@ -87,9 +87,7 @@ class Link:
         self._sequence = 0
         self._next_free = now
         self._last_due = now
-        self._in_burst = (
-            self._loss_random() < spec.loss
-        )  # start in the stationary state, not always in a good one
+        self._in_burst = self._loss_random() < spec.loss  # start in the stationary state, not always in a good one
         self.change(spec, now)
 
     def change(self, spec: LinkSpec, now: float) -> None:
@@ -193,9 +191,7 @@ class Link:
 
     def _is_blacked_out(self, time: float) -> bool:
         spec = self.spec
-        return (
-            time - self._blackout_start
-        ) % spec.blackout_period >= spec.blackout_period - spec.blackout_length
+        return (time - self._blackout_start) % spec.blackout_period >= spec.blackout_period - spec.blackout_length
 
 
 def _stream(rng: random.Random) -> Callable[[], float]:

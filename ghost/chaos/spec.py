@@ -109,13 +109,9 @@ class LinkSpec:
                         f"as in {name}={key.example}"
                     )
         if self.jitter > self.delay:
-            raise ConfigError(
-                "link: the jitter in delay=DELAY±JITTER must not exceed the delay, as in delay=50ms±10ms"
-            )
+            raise ConfigError("link: the jitter in delay=DELAY±JITTER must not exceed the delay, as in delay=50ms±10ms")
         if self.blackout_length > 0 and self.blackout_length >= self.blackout_period:
-            raise ConfigError(
-                "link: in blackout=LENGTH/PERIOD the length must be below the period, as in 5s/60s"
-            )
+            raise ConfigError("link: in blackout=LENGTH/PERIOD the length must be below the period, as in 5s/60s")
         if self.burst > 1 and self.burst / (self.burst + 1) < self.loss < 1:
             # Two bursts are at least one packet apart, so short bursts cannot add up to a large loss.
             enough = math.ceil(round(self.loss / (1 - self.loss), 6))
@@ -184,7 +180,5 @@ def _quantity(value: float, units: _Units) -> str:
         return str(value)
     if exact == 0:
         return "0s" if units is _DURATION else f"0{next(iter(units))}"
-    unit = next(
-        (name for name in reversed(units) if name != "min" and exact >= units[name]), next(iter(units))
-    )
+    unit = next((name for name in reversed(units) if name != "min" and exact >= units[name]), next(iter(units)))
     return f"{(exact / units[unit]).normalize():f}{unit}"

@@ -37,17 +37,13 @@ HELP = "Connect to a server and send this host's traffic through it. INVITE is n
 log = logging.getLogger(__name__)
 
 _MEMORY = "client.json"
-_FIRST_ANSWER_TIMEOUT = (
-    15.0  # at 50 % loss a handshake that is repeated every half second fails once in 10^7 times
-)
+_FIRST_ANSWER_TIMEOUT = 15.0  # at 50 % loss a handshake that is repeated every half second fails once in 10^7 times
 _RESOLVE_TIMEOUT = 5.0  # a name server behind the dead tunnel must not hold up a reconnection
 _RESOLVE_AGAIN_AFTER = (1.0, 30.0)  # seconds, growing from one to the other
 
 
 def configure(parser: Parser) -> None:
-    parser.add_argument(
-        "invite_line", nargs="?", metavar="INVITE", help="the ghost:// line, same as --invite"
-    )
+    parser.add_argument("invite_line", nargs="?", metavar="INVITE", help="the ghost:// line, same as --invite")
     parser.add_options(*ClientConfig.OPTIONS, tun_name="ghostc")
 
 
@@ -157,9 +153,7 @@ class _Client:
                 return self._addresses
             names = ", ".join(host for host, _ in self._invitation.endpoints)
             if not self._has_connected:
-                raise UnreachableError(
-                    f"cannot find the address of {names}: check the network and its name server"
-                )
+                raise UnreachableError(f"cannot find the address of {names}: check the network and its name server")
             log.warning("cannot find the address of %s, trying again in %.0f s", names, wait)
             gevent.sleep(wait)
             wait = min(2 * wait, longest)

@@ -56,9 +56,7 @@ class Result:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--secs", type=int, default=10, metavar="N", help="seconds for each download (default: 10)"
-    )
+    parser.add_argument("--secs", type=int, default=10, metavar="N", help="seconds for each download (default: 10)")
     parser.add_argument(
         "--link",
         default=LINK,
@@ -116,30 +114,22 @@ def verdict(outside: Result, inside: Result) -> str:
     if outside.received == 0:
         return "Same link, same seconds: the plain connection carried nothing, the tunnel carried every byte intact."
     times = inside.goodput_bps / outside.goodput_bps
-    return (
-        f"Same link, same seconds: the tunnel carried {times:.1f} times as much, every byte as it was sent."
-    )
+    return f"Same link, same seconds: the tunnel carried {times:.1f} times as much, every byte as it was sent."
 
 
 def is_promise_kept(outside: Result, inside: Result) -> bool:
     return inside.is_intact and inside.goodput_bps > outside.goodput_bps
 
 
-def _measure(
-    pair: NamespacePair, stop: _Interruption, label: str, server: str, seconds: int, seed: int
-) -> Result:
+def _measure(pair: NamespacePair, stop: _Interruption, label: str, server: str, seconds: int, seed: int) -> Result:
     """Download from `server` for `seconds`, with pings meanwhile and a line of progress for each second."""
     assert pair.link is not None
     traffic = module_command(TRAFFIC)
     before = pair.link.stats()
     limit = seconds + 2 * CONNECT_LIMIT
-    serving = pair.spawn(
-        "b", *traffic, "serve", server, str(STREAM_PORT), f"--seed={seed}", f"--limit={limit}"
-    )
+    serving = pair.spawn("b", *traffic, "serve", server, str(STREAM_PORT), f"--seed={seed}", f"--limit={limit}")
     if LineReader(serving).next_line(CONNECT_LIMIT) is None:
-        raise GhostError(
-            f"the sender of the download {label} did not start: the machine may be overloaded, try again"
-        )
+        raise GhostError(f"the sender of the download {label} did not start: the machine may be overloaded, try again")
     count = max(1, int(seconds / PING_INTERVAL))
     pinging = pair.spawn("a", *traffic, "ping", server, f"--count={count}", f"--interval={PING_INTERVAL}")
     fetching = pair.spawn("a", *traffic, "fetch", server, str(STREAM_PORT), f"--seconds={seconds}")
@@ -153,9 +143,7 @@ def _measure(
         if line is not None:
             report = json.loads(line)
         elif fetching.poll() is not None or time.monotonic() > deadline:
-            raise GhostError(
-                f"the download {label} ended without a result: run the demo again with fewer --secs"
-            )
+            raise GhostError(f"the download {label} ended without a result: run the demo again with fewer --secs")
         show.update(float(report.get("seconds") or 0), int(report.get("bytes") or 0))
     show.close()
     after = pair.link.stats()

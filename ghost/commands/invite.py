@@ -37,16 +37,12 @@ def run(options: argparse.Namespace) -> int:
     state = StateDirectory.create(options.state_dir)
     server = state.read_json("server.json")
     if server is None:
-        raise HostError(
-            f"no server has run on {state.path}: start `ghosttunnel server`, or name its --state-dir"
-        )
+        raise HostError(f"no server has run on {state.path}: start `ghosttunnel server`, or name its --state-dir")
     endpoints = options.endpoint
     if endpoints is None:
         where = default_endpoint(parse_endpoint(server["listen"]))
         if where is None:
-            raise ConfigError(
-                "this host's address is unknown: say where clients find it with --endpoint HOST:PORT"
-            )
+            raise ConfigError("this host's address is unknown: say where clients find it with --endpoint HOST:PORT")
         endpoints = (where,)
     invitation = make_invitation(state, options.name, endpoints, options.expires)
     line = invitation.to_uri()
@@ -57,9 +53,7 @@ def run(options: argparse.Namespace) -> int:
         places = ", ".join(format_endpoint(*endpoint) for endpoint in endpoints)
         hours = f"{options.expires / 3600:g} h"
         print(f"For one client, within {hours}. On its machine: ghosttunnel client INVITE", file=sys.stderr)
-        print(
-            f"It will look for the server at {places}; another place: --endpoint HOST:PORT", file=sys.stderr
-        )
+        print(f"It will look for the server at {places}; another place: --endpoint HOST:PORT", file=sys.stderr)
     return 0
 
 
@@ -99,7 +93,5 @@ def _draw(line: str) -> None:
     try:
         import segno
     except ImportError:
-        raise HostError(
-            "--qr needs the Python package segno: install it with pip, or leave --qr out"
-        ) from None
+        raise HostError("--qr needs the Python package segno: install it with pip, or leave --qr out") from None
     segno.make(line, error="l").terminal(out=sys.stderr, compact=True)

@@ -20,9 +20,7 @@ MAX_PACKET: Final = 65535
 _WINDOW_LOG: Final = 16  # no packet is longer; a decoder refuses frames that want more memory
 _SIZE_FLAGS: Final = 0xE0  # of the frame header: any of them set announces a content size
 _LEVEL: Final = 3  # level 9 saves 1-2 % more of a packet for 1.5 times the time
-_SMALLEST: Final = (
-    128  # below it the frame's own bytes eat what is gained (measured: 0.97 for packets up to 200 bytes)
-)
+_SMALLEST: Final = 128  # below it the frame's own bytes eat what is gained (measured: 0.97 for packets up to 200 bytes)
 _LEAST_GAIN: Final = 1 / 16  # a packet that shrinks by less is sent plain and counts as a failure
 _LONGEST_REST: Final = 256  # packets
 

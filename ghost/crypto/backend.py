@@ -75,9 +75,7 @@ def choose(name: str | None = None) -> Backend:
             continue
     if name:
         raise ConfigError(f"crypto backend '{name}' cannot be imported: run 'pip install --upgrade {name}'")
-    raise ConfigError(
-        f"none of {', '.join(_LOADERS)} can be imported: run 'pip install --upgrade pycryptodome'"
-    )
+    raise ConfigError(f"none of {', '.join(_LOADERS)} can be imported: run 'pip install --upgrade pycryptodome'")
 
 
 def available() -> dict[str, Backend]:

@@ -74,9 +74,7 @@ def hchacha20(key: bytes, nonce: bytes) -> bytes:
     block = Cipher(algorithms.ChaCha20(key, nonce), mode=None).encryptor().update(bytes(64))
     words = struct.unpack("<16I", block)
     initial = _CONSTANTS + struct.unpack("<4I", nonce)
-    permuted = (
-        (word - start) & 0xFFFFFFFF for word, start in zip(words[:4] + words[12:], initial, strict=True)
-    )
+    permuted = ((word - start) & 0xFFFFFFFF for word, start in zip(words[:4] + words[12:], initial, strict=True))
     return struct.pack("<8I", *permuted)
 
 

@@ -35,8 +35,7 @@ class ReplayWindow:
     def is_fresh(self, packet_number: int) -> bool:
         """Whether this number was not marked and is not too old to tell."""
         return packet_number > self.largest or (
-            packet_number > self.largest - WINDOW_SIZE
-            and self._slots[packet_number & _SLOT_MASK] != packet_number
+            packet_number > self.largest - WINDOW_SIZE and self._slots[packet_number & _SLOT_MASK] != packet_number
         )
 
     def mark(self, packet_number: int) -> None:

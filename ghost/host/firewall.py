@@ -103,9 +103,7 @@ class KillSwitch:
                 name = f"server{ip_address(host).version}"
                 element = f"{{ {host.partition('%')[0]} . {port} }}"
                 # Vanishes with the table, so it needs no undo of its own.
-                self._changes.apply(
-                    ("nft", verb, "element", "inet", self._table, name, element), cure=_KILL_CURE
-                )
+                self._changes.apply(("nft", verb, "element", "inet", self._table, name, element), cure=_KILL_CURE)
         self._permitted = wanted
 
 

@@ -32,7 +32,8 @@ class AckTracker:
         self._pending = 0
         self._history: deque[int] = deque(maxlen=REPEATS)
 
-    def on_packet(self, packet_number: int, *, is_ack_eliciting: bool, now: float) -> None:
+    def on_packet(self, packet_number: int, *, is_ack_eliciting: bool, is_urgent: bool = False, now: float) -> None:
+        """`is_urgent`: the sender probes and wants to hear at once."""
         is_gap = packet_number > self.largest + 1
         if packet_number > self.largest:
             self.largest, self.largest_time = packet_number, now
@@ -42,7 +43,7 @@ class AckTracker:
             self._bitmap |= 1 << (packet_number - self._first)
         if is_ack_eliciting:
             self._pending += 1
-            is_urgent = self._pending >= ACK_EVERY or (is_gap and self._pending > 1)
+            is_urgent = is_urgent or self._pending >= ACK_EVERY or (is_gap and self._pending > 1)
             due = now if is_urgent else now + MAX_ACK_DELAY
             if self.deadline is None or due < self.deadline:
                 self.deadline = due

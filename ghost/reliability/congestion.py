@@ -27,9 +27,7 @@ PACKET: Final = 1480  # bytes: a full datagram on the wire
 INITIAL_PACKETS: Final = 10  # a round trip; RFC 6928's initial window
 LEAST_PACKETS: Final = 4  # a round trip: below it acknowledgements are too rare to steer by
 START_GAIN: Final = 2.0
-START_QUEUE: Final = (
-    0.006  # seconds, or 8 % of the round trip: a queue that scheduling noise does not explain
-)
+START_QUEUE: Final = 0.006  # seconds, or 8 % of the round trip: a queue that scheduling noise does not explain
 START_SAMPLES: Final = 5
 SPAN_PACKETS: Final = 10
 
@@ -39,9 +37,7 @@ MOST_TARGET: Final = 0.006
 NOISE_MOST: Final = 0.003
 """Seconds, beyond 1.5 times the jitter: what a drained path may still show and is not taken for a queue. Schedulers and
 timers of the two hosts account for 0.5-1 ms; a standing queue of somebody else must not be believed to be noise."""
-LEAST_HORIZON: Final = (
-    0.020  # seconds: on shorter round trips batches and acknowledgements set the pace of news
-)
+LEAST_HORIZON: Final = 0.020  # seconds: on shorter round trips batches and acknowledgements set the pace of news
 QUEUE_GAIN: Final = 0.5
 CREEP: Final = 0.02
 LARGEST_CUT: Final = 0.3
@@ -117,9 +113,7 @@ class CongestionControl:
         gain = START_GAIN if self.mode is Mode.START else 1.0
         return max(gain * self.rate * (1.6 * self._min_rtt + HEADROOM), INITIAL_PACKETS * PACKET)
 
-    def on_ack(
-        self, packet: SentPacket, *, arrived: float, ack_delay: float, rtt: RttEstimator, now: float
-    ) -> None:
+    def on_ack(self, packet: SentPacket, *, arrived: float, ack_delay: float, rtt: RttEstimator, now: float) -> None:
         """`packet` is the largest newly acknowledged one, `arrived` its arrival on the receiver's clock."""
         if not self._samples:
             self.rate = max(self.rate, INITIAL_PACKETS * PACKET / rtt.min_rtt)
@@ -186,9 +180,7 @@ class CongestionControl:
 
     def _end_interval(self, rtt: RttEstimator, now: float) -> None:
         """Every half round trip: grow where the path stayed empty, and start a drain when it is time."""
-        is_unsaturated = (
-            self._unsaturated_since is not None and now - self._unsaturated_since > self._horizon / 2
-        )
+        is_unsaturated = self._unsaturated_since is not None and now - self._unsaturated_since > self._horizon / 2
         if is_unsaturated and self._last_span >= PROBE_PROOF * self.rate:
             self.rate *= 1 + self._probe
             self._probe = min(2 * self._probe, PROBE_MOST)

@@ -23,8 +23,7 @@ def _tables() -> tuple[tuple[bytes, ...], tuple[int, ...]]:
         if value & 0x100:
             value ^= _POLYNOMIAL
     products = tuple(
-        bytes(exponents[logarithms[a] + logarithms[b]] if a and b else 0 for b in range(256))
-        for a in range(256)
+        bytes(exponents[logarithms[a] + logarithms[b]] if a and b else 0 for b in range(256)) for a in range(256)
     )
     inverses = tuple(exponents[255 - logarithms[a]] if a else 0 for a in range(256))
     return products, inverses

@@ -171,9 +171,7 @@ class LossDetector:
         oldest = self.oldest()
         keep_from = (self.largest_acked if oldest is None else oldest.number) - SPURIOUS_MEMORY
         shift = keep_from - self._base
-        if (
-            shift >= SPURIOUS_MEMORY
-        ):  # rarely, so that the copy of a long integer is paid once for many packets
+        if shift >= SPURIOUS_MEMORY:  # rarely, so that the copy of a long integer is paid once for many packets
             self._mask >>= shift
             self._lost_mask >>= shift
             self._base = keep_from

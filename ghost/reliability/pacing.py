@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-BURST_SECONDS: Final = (
-    0.002  # a timer that fires late may catch up this much; more would be a queue elsewhere
-)
+BURST_SECONDS: Final = 0.002  # a timer that fires late may catch up this much; more would be a queue elsewhere
 LEAST_BURST: Final = 2 * 1500  # bytes
 URGENT_SECONDS: Final = 0.020
 

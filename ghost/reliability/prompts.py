@@ -23,9 +23,7 @@ BURST_COPIES: Final = 4  # in bursts further copies die together with the first 
 BUDGET_SHARE: Final = 0.25  # of the pacing rate
 BUDGET_SECONDS: Final = 0.5  # how long unused budget keeps
 
-LIFETIME: Final = (
-    1.0  # seconds beyond four round trips: a DNS client asks again after one, a voice frame is worthless
-)
+LIFETIME: Final = 1.0  # seconds beyond four round trips: a DNS client asks again after one, a voice frame is worthless
 MAX_WAITING_BYTES: Final = 256 << 10
 MAX_IN_FLIGHT: Final = 4096
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-INITIAL_RTT: Final = (
-    0.2  # seconds; RFC 9002 takes 0.333, a tunnel that comes up through loss cannot wait so long
-)
+INITIAL_RTT: Final = 0.2  # seconds; RFC 9002 takes 0.333, a tunnel that comes up through loss cannot wait so long
 GRANULARITY: Final = 0.001  # seconds; RFC 9002 section 6.1.2
 
 

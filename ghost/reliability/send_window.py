@@ -77,9 +77,7 @@ class SendWindow:
         floor = expand(floor, bits=SYMBOL_ID_BITS, near=self.floor)
         if floor < self._base or floor > self.next_id:
             return
-        self._highest_known = max(
-            self._highest_known, floor - 1, floor + bitmap.bit_length() if bitmap else -1
-        )
+        self._highest_known = max(self._highest_known, floor - 1, floor + bitmap.bit_length() if bitmap else -1)
         offset = floor - self._base
         news = (bitmap << (offset + 1) | (1 << offset) - 1) & self._unknown
         while news:

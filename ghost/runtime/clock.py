@@ -41,9 +41,7 @@ class Alarm:
         libc = ctypes.CDLL(None, use_errno=True)
         self._fd = int(libc.timerfd_create(_CLOCK, os.O_NONBLOCK | os.O_CLOEXEC))
         if self._fd < 0:
-            raise HostError(
-                f"no timer to be had: {os.strerror(ctypes.get_errno())}: raise the open-files limit"
-            )
+            raise HostError(f"no timer to be had: {os.strerror(ctypes.get_errno())}: raise the open-files limit")
         self._settime = libc.timerfd_settime
         self._spec = ctypes.create_string_buffer(_ITIMERSPEC.size)
 

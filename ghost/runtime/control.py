@@ -59,9 +59,7 @@ class ControlServer:
         try:
             listener.bind(str(self._path))
         except OSError as error:
-            raise HostError(
-                f"cannot make {self._path} ({error.strerror}): choose another --state-dir"
-            ) from error
+            raise HostError(f"cannot make {self._path} ({error.strerror}): choose another --state-dir") from error
         finally:
             os.umask(before)
         listener.listen(_MAX_CLIENTS)
@@ -119,9 +117,7 @@ def ask(path: Path, request: dict[str, Any], *, timeout: float = 5.0) -> dict[st
         except PermissionError as error:
             raise NoDaemonError(f"no permission for {path}: run it with sudo") from error
         except TimeoutError as error:
-            raise NoDaemonError(
-                f"ghosttunnel in {path.parent} does not answer: see its log, restart it"
-            ) from error
+            raise NoDaemonError(f"ghosttunnel in {path.parent} does not answer: see its log, restart it") from error
         except OSError as error:
             raise NoDaemonError(
                 f"no ghosttunnel runs in {path.parent}: start one, or name its directory with --state-dir"
@@ -139,6 +135,4 @@ def _refusal(message: str) -> dict[str, Any]:
 
 def _check_length(path: Path) -> None:
     if len(os.fsencode(path)) > _MAX_PATH:
-        raise HostError(
-            f"{path} is too long for a UNIX socket (limit {_MAX_PATH} bytes): choose a shorter --state-dir"
-        )
+        raise HostError(f"{path} is too long for a UNIX socket (limit {_MAX_PATH} bytes): choose a shorter --state-dir")

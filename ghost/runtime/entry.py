@@ -25,7 +25,5 @@ def module_command(name: str) -> list[str]:
     """The start of a command line that runs one of this package's modules, from wherever the package was
     loaded."""
     root = str(Path(ghost.__file__).resolve().parent.parent)
-    start = (
-        f"import runpy, sys; sys.path.insert(0, {root!r}); runpy.run_module({name!r}, None, '__main__', True)"
-    )
+    start = f"import runpy, sys; sys.path.insert(0, {root!r}); runpy.run_module({name!r}, None, '__main__', True)"
     return [sys.executable, "-c", start]

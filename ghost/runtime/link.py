@@ -53,9 +53,7 @@ DIRECTIONS = {"ab": (0,), "ba": (1,), "both": (0, 1)}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="ghost.runtime.link", description="Join two namespaces by a bad link."
-    )
+    parser = argparse.ArgumentParser(prog="ghost.runtime.link", description="Join two namespaces by a bad link.")
     parser.add_argument("namespace_a")
     parser.add_argument("namespace_b")
     parser.add_argument("device")
@@ -135,9 +133,7 @@ class Bridge:
                 continue
             if self._capture:
                 seconds, nanoseconds = divmod(time.time_ns(), 10**9)
-                self._capture.write(
-                    struct.pack("<IIII", seconds, nanoseconds // 1000, len(packet), len(packet))
-                )
+                self._capture.write(struct.pack("<IIII", seconds, nanoseconds // 1000, len(packet), len(packet)))
                 self._capture.write(packet)
 
     def _hear(self, data: bytes) -> None:
@@ -183,9 +179,7 @@ def open_tun_in(namespace: str, device: str) -> Tun:
     try:
         there = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
     except OSError as error:
-        raise HostError(
-            f"no network namespace {namespace}: make it with: ip netns add {namespace}"
-        ) from error
+        raise HostError(f"no network namespace {namespace}: make it with: ip netns add {namespace}") from error
     home = os.open("/proc/self/ns/net", os.O_RDONLY)
     try:
         _enter(there)  # a device belongs to the namespace in which it is opened

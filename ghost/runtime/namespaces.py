@@ -55,9 +55,7 @@ def require_root_and_tun() -> None:
     if os.geteuid() != 0:
         raise HostError("network namespaces need root: run it again with sudo")
     if not os.path.exists("/dev/net/tun"):
-        raise HostError(
-            "/dev/net/tun is missing: load the tun module, or give the container --device=/dev/net/tun"
-        )
+        raise HostError("/dev/net/tun is missing: load the tun module, or give the container --device=/dev/net/tun")
     try:
         _command("ip", "netns", "list")
     except FileNotFoundError:
@@ -178,9 +176,7 @@ class LinkHandle:
             assert self.process.stderr is not None
             complaint = self.process.stderr.read().decode(errors="replace").strip()
             self.close()
-            raise HostError(
-                complaint or "the link process did not start in time: the machine may be overloaded"
-            )
+            raise HostError(complaint or "the link process did not start in time: the machine may be overloaded")
 
     def change(self, direction: Literal["ab", "ba", "both"], spec: LinkSpec | str) -> None:
         """Replace the description of a direction now; ConfigError if it is not one."""

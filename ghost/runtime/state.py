@@ -190,9 +190,7 @@ class FileRegistry:
         )
 
     def invites(self) -> list[Invite]:
-        return [
-            invite for name in self._state.names("invites") if (invite := self._read_invite(name)) is not None
-        ]
+        return [invite for name in self._state.names("invites") if (invite := self._read_invite(name)) is not None]
 
     def invite(self, invite_id: bytes) -> Invite | None:
         return self._read_invite(_invite_name(invite_id))
@@ -260,9 +258,7 @@ class FileRegistry:
             return None
 
     def _complain(self, name: str) -> None:
-        log.warning(
-            "%s is damaged and ignored: restore it from a backup or remove it", self._state.path / name
-        )
+        log.warning("%s is damaged and ignored: restore it from a backup or remove it", self._state.path / name)
 
 
 def _peer_name(public_key: bytes) -> str:

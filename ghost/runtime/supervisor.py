@@ -85,8 +85,4 @@ class Supervisor:
             self.fail(error)
         except Exception as error:
             log.debug("traceback", exc_info=True)
-            self.fail(
-                Bug(
-                    f"internal error in {name}: {type(error).__name__}: {error}; --log-level debug says where"
-                )
-            )
+            self.fail(Bug(f"internal error in {name}: {type(error).__name__}: {error}; --log-level debug says where"))

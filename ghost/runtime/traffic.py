@@ -116,9 +116,7 @@ def fetch(address: str, port: int, *, seconds: float, size: int | None) -> None:
                 print(json.dumps({"seconds": now - begun, "bytes": received}), flush=True)
     spent = now - begun
     print(
-        json.dumps(
-            {"seconds": spent, "bytes": received, "connected": begun - started, "sha256": digest.hexdigest()}
-        ),
+        json.dumps({"seconds": spent, "bytes": received, "connected": begun - started, "sha256": digest.hexdigest()}),
         flush=True,
     )
 
@@ -183,9 +181,7 @@ COMMANDS: dict[str, Callable[..., None]] = {"serve": serve, "fetch": fetch, "pin
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="ghost.runtime.traffic", description="Traffic to measure a network with."
-    )
+    parser = argparse.ArgumentParser(prog="ghost.runtime.traffic", description="Traffic to measure a network with.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name in COMMANDS:
         command = commands.add_parser(name)

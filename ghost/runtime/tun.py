@@ -76,16 +76,12 @@ class Tun:
 def open_tun(name: str) -> Tun:
     """Makes the device `name`. Raises HostError with the cure; an existing device is never taken over."""
     if _exists(name):
-        raise HostError(
-            f"network device {name} exists already: stop what uses it or choose another --tun-name"
-        )
+        raise HostError(f"network device {name} exists already: stop what uses it or choose another --tun-name")
     try:
         return Tun(name, _open_with_pytun(name) if pytun is not None else _open_directly(name))
     except OSError as error:
         code = error.errno or 0
-        cure = _CURES.get(
-            code, f"cannot make TUN device {name} ({os.strerror(code)}): choose another --tun-name"
-        )
+        cure = _CURES.get(code, f"cannot make TUN device {name} ({os.strerror(code)}): choose another --tun-name")
         raise HostError(cure) from error
 
 
@@ -107,9 +103,7 @@ def _open_directly(name: str) -> _Opened:
     device = open(NODE, "r+b", buffering=0)  # noqa: SIM115 (lives as long as the tunnel)
     request = _TUNSETIFF_ALTERNATE if os.uname().machine.startswith(_ALTERNATE_MACHINES) else _TUNSETIFF
     try:
-        fcntl.ioctl(
-            device, request, struct.pack(f"16sH{_IFREQ_SIZE - 18}x", name.encode(), _IFF_TUN | _IFF_NO_PI)
-        )
+        fcntl.ioctl(device, request, struct.pack(f"16sH{_IFREQ_SIZE - 18}x", name.encode(), _IFF_TUN | _IFF_NO_PI))
     except OSError:
         device.close()
         raise

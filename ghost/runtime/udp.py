@@ -86,9 +86,7 @@ class Udp:
         """A server's socket. Raises HostError naming the address and the cure."""
         errors: Counter[str] = Counter()
         try:
-            family, *_, where = socket.getaddrinfo(
-                host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
-            )[0]
+            family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)[0]
             bound = _open(socket.AddressFamily(family), where, accepts_ipv4=host == "::")
         except OSError as error:
             raise HostError(_bind_message(host, port, error)) from error
@@ -105,9 +103,7 @@ class Udp:
                     _open(family, (anywhere, 0), accepts_ipv4=False), errors
                 )
         if not by_family:
-            raise HostError(
-                "no UDP socket to be had: neither IPv4 nor IPv6 works on this host, check `ip address`"
-            )
+            raise HostError("no UDP socket to be had: neither IPv4 nor IPv6 works on this host, check `ip address`")
         return cls(by_family, errors)
 
     def send(self, datagrams: list[tuple[bytes, Address]]) -> None:
@@ -127,9 +123,7 @@ class Udp:
 def local_address() -> str | None:
     """This host's address on its way to the Internet, None when there is no way. Nothing is sent."""
     with _PlainSocket(socket.AF_INET, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
-        sock.connect(
-            ("192.0.2.1", 9)
-        )  # connecting UDP only looks up the route; the address is for documentation
+        sock.connect(("192.0.2.1", 9))  # connecting UDP only looks up the route; the address is for documentation
         return str(sock.getsockname()[0])
     return None
 

@@ -74,9 +74,7 @@ def tcp(
     return ipv4(TCP, source[0], destination[0], head[:16] + total.to_bytes(2, "big") + head[18:] + payload)
 
 
-def echo(
-    source: IPv4Address, destination: IPv4Address, *, sequence: int, is_reply: bool, payload: bytes
-) -> bytes:
+def echo(source: IPv4Address, destination: IPv4Address, *, sequence: int, is_reply: bool, payload: bytes) -> bytes:
     """ICMP echo (RFC 792)."""
     head = struct.pack(">BBHHH", 0 if is_reply else 8, 0, 0, 1, sequence & 0xFFFF)
     total = checksum(head + payload)

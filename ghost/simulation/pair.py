@@ -120,8 +120,7 @@ class Pair:
     def add_guest(self, name: str, invitation: Invitation | None = None) -> Site:
         """One more client, on links like the first one's."""
         up, down = (
-            Link(link.spec, random.Random(self._rng.getrandbits(64)), self.now)
-            for link in (self.up, self.down)
+            Link(link.spec, random.Random(self._rng.getrandbits(64)), self.now) for link in (self.up, self.down)
         )
         client = self.new_client(invitation or self.new_invitation(name))
         guest = Site(name, client, (name, CLIENT[1]), up, down)

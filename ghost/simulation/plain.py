@@ -34,9 +34,7 @@ class PlainTransfer:
             rng=rng,
             total=total,
         )
-        self.sink = TcpSink(
-            self._at_sink, lambda packet, now: self.back.send(packet, now, overhead=0), is_opener=True
-        )
+        self.sink = TcpSink(self._at_sink, lambda packet, now: self.back.send(packet, now, overhead=0), is_opener=True)
         self.sink.open(0.0)
 
     def run(self, duration: float) -> None:

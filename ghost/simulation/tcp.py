@@ -206,9 +206,7 @@ class TcpSource:
         "_reorder_at",
     )
 
-    def __init__(
-        self, codec: Codec, send: Send, *, is_opener: bool, rng: Random, total: int | None = None
-    ) -> None:
+    def __init__(self, codec: Codec, send: Send, *, is_opener: bool, rng: Random, total: int | None = None) -> None:
         self.cubic = Cubic()
         self.stats = TcpStats()
         self.phase = Phase.CLOSED
@@ -284,9 +282,7 @@ class TcpSource:
             return
         self.phase = Phase.OPENING
         flags = SYN if self._is_opener else SYN | ACK
-        self._send(
-            self._codec.encode(sequence=0, acknowledgement=0 if self._is_opener else 1, flags=flags), now
-        )
+        self._send(self._codec.encode(sequence=0, acknowledgement=0 if self._is_opener else 1, flags=flags), now)
         if self._timeout_at is None:
             self._opened = now
         self._timeout_at = now + SYN_TIMEOUT * (1 << self._backoff)
@@ -309,7 +305,7 @@ class TcpSource:
         is_limited = self._is_window_limited()
         has_advanced = acked_to > self._una
         originals: list[float] = []  # times of first sendings that this acknowledgement covers
-        is_original_acked = False
+        is_original_acked = is_repeat_acked = False
         delivered = 0
         for index in range(self._una, acked_to):
             sent = self._window.pop(index)
@@ -318,10 +314,13 @@ class TcpSource:
                 continue
             delivered += 1
             is_original_acked |= not sent.is_repeat
+            is_repeat_acked |= sent.is_repeat
             self._deliver(index, sent, originals, now)
         self._una = acked_to
         if not self._sacked:
             self._sacks_done.clear()
+        if is_repeat_acked:
+            originals.clear()  # they may have waited for the repeat, with their own acknowledgement lost
         for block in segment.sacks:
             delivered += self._on_sack(block, originals, now)
         if originals:
@@ -515,9 +514,7 @@ class TcpSource:
         self._prr_sent += 1
         if self._timeout_at is None or index == self._una:
             self._timeout_at = now + self._timeout()
-        packet = self._codec.encode(
-            sequence=1 + index * MSS, acknowledgement=1, flags=ACK, payload=sent.payload
-        )
+        packet = self._codec.encode(sequence=1 + index * MSS, acknowledgement=1, flags=ACK, payload=sent.payload)
         self._send(packet, now)
 
     # ---- timers -----------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from ghost.simulation.tcp import MSS, TcpSink, TcpSource
 GATEWAY: Final = IPv4Address("10.77.0.1")
 PING_INTERVAL: Final = 0.050  # seconds
 PING_SIZE: Final = 56  # bytes of payload, as ping(8) sends
-WIRE_SIZE: Final = 1480  # bytes of a full inner packet on the path, about
+WIRE_SIZE: Final = INNER_MTU + 64  # bytes of a full inner packet on the path, about
 LEAST_TICK: Final = 0.001  # seconds: a finer one costs more CPU than the tunnel
 MOST_TICK: Final = 0.020
 QUEUED_PACKETS: Final = 4

@@ -28,9 +28,7 @@ from ghost.tunnel.invitation import Invitation
 from ghost.wire import hello, inner
 
 ATTEMPT: Final = 4.0  # seconds at one address with one timestamp, then the next one is tried
-SILENCE: Final = (
-    4.0  # seconds without contact, while something is unanswered, until a handshake runs alongside
-)
+SILENCE: Final = 4.0  # seconds without contact, while something is unanswered, until a handshake runs alongside
 LOST_AFTER: Final = 15.0  # seconds of silence that count as a lost server
 REKEY_JITTER: Final = 15.0  # seconds: not every tunnel in the world rekeys at the same age
 
@@ -276,9 +274,7 @@ class ClientEndpoint:
 
     def _after_packet(self, connection: Connection, now: float) -> None:
         if connection.closed_by_peer is not None:
-            self._events.append(
-                Disconnected(f"the server closed the connection: {connection.closed_by_peer}")
-            )
+            self._events.append(Disconnected(f"the server closed the connection: {connection.closed_by_peer}"))
             self._connection = None
             self._is_connected = False
             self._token = b""

@@ -28,9 +28,7 @@ from ghost.wire import frames
 from ghost.wire.inner import Inner
 
 MAX_BATCH: Final = 64  # datagrams a turn: bounds the time until the socket is read again
-KEEPALIVE: Final = (
-    20.0  # seconds, up to 25 with jitter; NATs forget UDP after 30 s in the worst case (RFC 4787)
-)
+KEEPALIVE: Final = 20.0  # seconds, up to 25 with jitter; NATs forget UDP after 30 s in the worst case (RFC 4787)
 KEEPALIVE_SPREAD: Final = 5.0
 AMPLIFICATION: Final = 3
 CHALLENGE_INTERVAL: Final = 0.25  # seconds
@@ -88,9 +86,7 @@ class Connection:
         self.epochs.current.has_carried_data = True
         self.sender.queue_packet(packet, inner, now)
 
-    def receive_datagram(
-        self, epoch: Epoch, datagram: bytes, number: int, address: Address, now: float
-    ) -> None:
+    def receive_datagram(self, epoch: Epoch, datagram: bytes, number: int, address: Address, now: float) -> None:
         """`number` is the header's truncated packet number. PeerError says why the datagram changed nothing."""
         packet_number = self._replay.expand(number)
         plaintext = epoch.open(packet_number, datagram)
@@ -105,13 +101,14 @@ class Connection:
             self._move(address, now)
         if address == self.address:
             self._credit += AMPLIFICATION * len(datagram)
-        is_eliciting = False
+        is_eliciting = is_urgent = False
         try:
             for frame in frames.decode(plaintext):
                 is_eliciting |= not isinstance(frame, (frames.Ack, frames.Close))
+                is_urgent |= isinstance(frame, frames.Ping)
                 _HANDLERS[type(frame)](self, frame, now)
         finally:  # an authentic packet is acknowledged even if a frame of it made no sense
-            self._acks.on_packet(packet_number, is_ack_eliciting=is_eliciting, now=now)
+            self._acks.on_packet(packet_number, is_ack_eliciting=is_eliciting, is_urgent=is_urgent, now=now)
 
     def take_packets(self) -> list[bytes]:
         """Inner packets for this end."""

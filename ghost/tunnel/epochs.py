@@ -69,10 +69,7 @@ class Epoch:
 
     def is_due_for_rekey(self, now: float) -> bool:
         age = now - self.created
-        return (
-            age >= (REKEY_AFTER if self.has_carried_data else REKEY_IDLE_AFTER)
-            or self.sealed >= REKEY_PACKETS
-        )
+        return age >= (REKEY_AFTER if self.has_carried_data else REKEY_IDLE_AFTER) or self.sealed >= REKEY_PACKETS
 
 
 class Epochs:

@@ -1,7 +1,9 @@
 """Flows: which inner packets belong together, and the queue in which they wait for the path.
 
 Packets of a flow keep their order; flows take turns by deficit round robin, and one that has just become active goes
-first (RFC 8290's shape). So a keystroke passes a download, and a flood hurts itself.
+first (RFC 8290's shape). So a keystroke passes a download, and a flood hurts itself. A flow that runs empty keeps its
+place for one more round (section 4.2): else one that never has two packets waiting would always be new, and starve
+the others.
 
 A flow's id on the wire is a lane that keeps its record order; the lane of the flow longest unused is given to a new
 one and its sequence simply runs on, so the receiver needs no word of it.
@@ -38,6 +40,7 @@ class Flow:
         "packets",
         "queued_bytes",
         "deficit",
+        "is_in_turn",
         "shrinkage",
         "_level",
         "_seen",
@@ -51,6 +54,7 @@ class Flow:
         self.packets: deque[bytes] = deque()
         self.queued_bytes = 0
         self.deficit = 0
+        self.is_in_turn = False
         self.shrinkage = Shrinkage()
         self._level = 0.0
         self._seen = now
@@ -87,9 +91,7 @@ class FlowTable:
         flow_id, sequence = next(self._unused, -1), 0
         if flow_id < 0:
             oldest = next((flow for flow in self._flows.values() if not flow.packets), None)
-            if (
-                oldest is None
-            ):  # every flow has packets waiting: the newcomer shares a lane's order, and its fate
+            if oldest is None:  # every flow has packets waiting: the newcomer shares a lane's order, and its fate
                 return next(iter(self._flows.values()))
             del self._flows[oldest.key]
             flow_id, sequence = oldest.flow_id, oldest.sequence
@@ -115,7 +117,8 @@ class FlowQueue:
         if flow.queued_bytes + size > limit or self.bytes + size > MAX_QUEUE_BYTES:
             self.dropped += 1
             return False
-        if not flow.packets:
+        if not flow.is_in_turn:
+            flow.is_in_turn = True
             flow.deficit = QUANTUM
             self._new.append(flow)
         flow.packets.append(packet)
@@ -130,11 +133,16 @@ class FlowQueue:
             if not flows:
                 return None
             flow = flows[0]
-            if flow.deficit > 0:
+            if flow.deficit > 0 and flow.packets:
                 return flow
-            flow.deficit += QUANTUM
             flows.popleft()
-            self._old.append(flow)
+            if flow.deficit <= 0:
+                flow.deficit += QUANTUM
+                self._old.append(flow)
+            elif flows is self._new and self._old:
+                self._old.append(flow)
+            else:
+                flow.is_in_turn = False
 
     def pop(self, flow: Flow) -> bytes:
         """Takes the first packet of the flow that `head` named."""
@@ -143,6 +151,4 @@ class FlowQueue:
         flow.queued_bytes -= size
         flow.deficit -= size
         self.bytes -= size
-        if not flow.packets:
-            (self._new or self._old).popleft()
         return packet

@@ -3,6 +3,9 @@
     client -> type 1 | Noise message 1 (ClientHello)      the same bytes again until answered, in a fresh envelope
     server -> type 2 | Noise message 2 (ServerHello)      the same bytes for the same message 1, without new state
 
+The server answers a message again only when it comes in an envelope that it has not seen: whoever replays a recorded
+datagram, to learn what listens here, gets silence.
+
 Lost handshakes are the normal case: at 50 % loss each way a round trip succeeds once in four, and the repeats of the
 first second bring the tunnel up within it nine times in ten.
 """
@@ -32,6 +35,7 @@ REPEAT_GROWTH: Final = 1.2
 LONGEST_REPEAT: Final = 5.0  # seconds: a server that is away for hours costs 100 bytes a second at most
 JITTER: Final = 0.25  # share of the interval, either way: a fixed schedule is a signature
 REPLIES_REMEMBERED: Final = 256
+REPEATS_ANSWERED: Final = 64  # of one message; a client begins another long before
 
 
 class ClientHandshake:
@@ -93,18 +97,26 @@ class ClientHandshake:
 
 
 class ReplyCache:
-    """The answers to recent initiations: a repeat gets the same one and costs no key exchange."""
+    """The answers to recent initiations: a repeat gets the same one and costs no key exchange.
+
+    An envelope is known by its tag.
+    """
 
     __slots__ = ("_replies",)
 
     def __init__(self) -> None:
-        self._replies: OrderedDict[bytes, bytes] = OrderedDict()
+        self._replies: OrderedDict[bytes, tuple[bytes, set[bytes]]] = OrderedDict()
 
-    def find(self, initiation: bytes) -> bytes | None:
-        return self._replies.get(hashlib.blake2s(initiation).digest())
+    def find(self, initiation: bytes, tag: bytes) -> bytes | None:
+        """The answer, None for a new initiation, PeerError("replayed_handshake") for an envelope seen before."""
+        reply, tags = self._replies.get(hashlib.blake2s(initiation).digest(), (None, set[bytes]()))
+        if tag in tags or len(tags) >= REPEATS_ANSWERED:
+            raise PeerError("replayed_handshake")
+        tags.add(tag)
+        return reply
 
-    def add(self, initiation: bytes, reply: bytes) -> None:
-        self._replies[hashlib.blake2s(initiation).digest()] = reply
+    def add(self, initiation: bytes, tag: bytes, reply: bytes) -> None:
+        self._replies[hashlib.blake2s(initiation).digest()] = reply, {tag}
         if len(self._replies) > REPLIES_REMEMBERED:
             self._replies.popitem(last=False)
 

@@ -12,8 +12,8 @@ mode, e-mail and being read aloud.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
+import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
@@ -24,6 +24,7 @@ SCHEME = "ghost://"
 _VERSION = 1
 _CHECK_SIZE = 4
 _BODY_SIZE = 1 + INVITE_ID_SIZE + KEY_SIZE + SECRET_SIZE
+_PORT = re.compile("[0-9]{1,5}")
 _CURE = "copy the whole line that `ghosttunnel invite` printed"
 
 
@@ -53,18 +54,12 @@ class Invitation:
         padded = text.upper() + "=" * (-len(text) % 8)
         try:
             raw = base64.b32decode(padded)
-        except binascii.Error:
+        except ValueError:  # not base32, or not even ASCII
             raw = b""
-        if (
-            not slash
-            or len(raw) != _BODY_SIZE + _CHECK_SIZE
-            or raw[_BODY_SIZE:] != _check(where, raw[:_BODY_SIZE])
-        ):
+        if not slash or len(raw) != _BODY_SIZE + _CHECK_SIZE or raw[_BODY_SIZE:] != _check(where, raw[:_BODY_SIZE]):
             raise ConfigError(f"this invite is damaged: {_CURE}")
         if raw[0] != _VERSION:
-            raise ConfigError(
-                f"this invite is of version {raw[0]}, this program reads {_VERSION}: update ghosttunnel"
-            )
+            raise ConfigError(f"this invite is of version {raw[0]}, this program reads {_VERSION}: update ghosttunnel")
         key_at, secret_at = 1 + INVITE_ID_SIZE, 1 + INVITE_ID_SIZE + KEY_SIZE
         return cls(
             endpoints=tuple(parse_endpoint(part) for part in where.split(",")),
@@ -79,7 +74,7 @@ def parse_endpoint(text: str) -> tuple[str, int]:
     """ "HOST:PORT" or "[IPV6]:PORT" to (host, port); ConfigError says what is wrong with it."""
     host, colon, port = text.rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not colon or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+    if not colon or not host or not _PORT.fullmatch(port) or not 0 < int(port) < 65536:
         raise ConfigError(f"'{text}' is no endpoint: write HOST:PORT, for example vpn.example.org:8000")
     return host, int(port)
 

@@ -73,14 +73,10 @@ class Receiver:
     def on_repair(self, repair: frames.Repair, now: float) -> None:
         """PeerError as for a symbol."""
         first = expand(repair.first_id, bits=frames.SYMBOL_ID_BITS, near=self.window.floor)
-        members = [
-            first + offset for offset in range(repair.members.bit_length()) if repair.members >> offset & 1
-        ]
+        members = [first + offset for offset in range(repair.members.bit_length()) if repair.members >> offset & 1]
         if members[-1] > self.window.floor + MAX_SYMBOLS:
             raise PeerError("window")
-        self._on_solved(
-            self._decoder.on_repair(repair.seed, members, repair.payload, floor=self.window.floor, now=now)
-        )
+        self._on_solved(self._decoder.on_repair(repair.seed, members, repair.payload, floor=self.window.floor, now=now))
 
     def on_prompt(self, prompt: frames.Prompt) -> None:
         prompt_id = expand(prompt.prompt_id, bits=frames.PROMPT_ID_BITS, near=self._prompts_seen.largest + 1)

@@ -31,14 +31,12 @@ from ghost.wire import frames, records
 from ghost.wire.inner import TCP, Inner
 from ghost.wire.numbers import expand
 
+FULL_PACKET: Final = 1480  # bytes on the wire
 WIRE_HEADERS: Final = 28  # bytes of IPv4 and UDP around a datagram: the path's rate is spent on them too
-LARGEST_PROMPT: Final = (
-    1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
-)
+LARGEST_PROMPT: Final = 1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
 LEAST_FRAGMENT: Final = 256  # bytes of room below which a record is not begun
-PROBE_PACKETS: Final = (
-    2  # RFC 9002 section 6.2.4: one alone is too easily lost, and bursts pass by packets, not by time
-)
+PROBE_SHARE: Final = 0.05  # of the rate may go into probes: a burst of losses passes by packets, not by time
+PROBE_PACKETS: Final = (2, 8)  # least (RFC 9002 section 6.2.4) and most at once
 PROBES_BEFORE_SILENCE: Final = 3  # unanswered probes after which only probes are sent: the path is gone
 PROBES_BEFORE_BACKOFF: Final = 8  # a burst of losses must not slow the probing down
 CODED: Final = -1  # in place of a symbol's id: a repair over several
@@ -48,13 +46,14 @@ MAX_PROBE_INTERVAL: Final = 1.0  # seconds: a path that comes back is found with
 class _Staged:
     """A record on its way into a symbol: what is left of an inner packet, compressed or not."""
 
-    __slots__ = ("flow", "encoding", "body", "is_first")
+    __slots__ = ("flow", "encoding", "body", "is_first", "needs_parts")
 
     def __init__(self, flow: Flow, encoding: int, body: bytes) -> None:
         self.flow = flow
         self.encoding = encoding
         self.body = body
         self.is_first = True
+        self.needs_parts = len(body) + records.RECORD_OVERHEAD > MAX_SYMBOL
 
 
 class Sender:
@@ -161,7 +160,9 @@ class Sender:
         probe_time = self._next_probe_time()
         if probe_time is not None and probe_time <= now:
             self.probes_unanswered += 1
-            self._owed_probes = PROBE_PACKETS
+            interval = self.rtt.probe_timeout(max_ack_delay=MAX_ACK_DELAY)
+            packets = PROBE_SHARE * self.congestion.rate * interval / FULL_PACKET
+            self._owed_probes = max(PROBE_PACKETS[0], min(int(packets), PROBE_PACKETS[1]))
             self._last_eliciting = now
             if self.probes_unanswered == PROBES_BEFORE_SILENCE:
                 self.congestion.on_blackout()
@@ -183,7 +184,7 @@ class Sender:
         `head` are frames that the connection wants to send along, or must (`is_head_due`).
         """
         parts = [head] if head else []
-        room = self._room - len(head)
+        room = self._room - len(head) - len(frames.PING)
         prompts, room = self._take_prompts(parts, room, now)
         symbol_id: int | None = None
         is_probe = self._owed_probes > 0
@@ -191,14 +192,13 @@ class Sender:
             symbol_id = self._append_symbol(parts, room, is_probe=is_probe)
             if symbol_id is None and head and not is_head_due and not prompts:
                 parts.clear()  # the optional head stood in the way
-                symbol_id = self._append_symbol(parts, self._room, is_probe=is_probe)
+                symbol_id = self._append_symbol(parts, self._room - len(frames.PING), is_probe=is_probe)
         if symbol_id is None and not prompts and not is_head_due and not is_probe:
             return None
         is_eliciting = is_head_eliciting or is_probe or bool(prompts) or symbol_id is not None
         if is_probe:
             self._owed_probes -= 1
-            if symbol_id is None and not prompts:
-                parts.append(frames.PING)
+            parts.insert(0, frames.PING)  # which asks for an acknowledgement at once
         number = self.next_packet_number
         if symbol_id is not None:
             if symbol_id != CODED:
@@ -209,7 +209,7 @@ class Sender:
             padding = min(self._pad(len(plaintext)), self._room - len(plaintext))
             plaintext += frames.padding(padding)
         self._register(len(plaintext), symbol_id, prompts, is_eliciting=is_eliciting, now=now)
-        return number, plaintext, not head or bool(parts and parts[0] is head)
+        return number, plaintext, head in parts
 
     def next_time(self) -> float | None:
         """When to call `handle_timeout` or ask for plaintexts again."""
@@ -293,19 +293,21 @@ class Sender:
 
         What it carried is the symbol's id, or CODED.
         """
+        window = self._coding_window()
         if is_probe and len(self._window):
-            return self._append_again(parts, room, self._window.oldest())
-        if not self._is_repair_due():
+            members = self._window.members(window or self._owed_probes)
+            if not window:
+                members = members[self._owed_probes % len(members) :][:1]
+        elif self._is_repair_due():
+            members = self._window.members(window)
+        else:
             return self._append_new(parts, room)
-        members = self._window.members(self._coding_window())
         if len(members) <= 1:
             return self._append_again(parts, room, members[0] if members else self._window.next_missing())
         return self._append_repair(parts, room, members)
 
     def _append_new(self, parts: list[bytes], room: int) -> int | None:
-        payload = (
-            b"" if self._window.is_full else self._compose(min(room - frames.SYMBOL_OVERHEAD, MAX_SYMBOL))
-        )
+        payload = b"" if self._window.is_full else self._compose(min(room - frames.SYMBOL_OVERHEAD, MAX_SYMBOL))
         if not payload:
             return None
         symbol_id = self._window.add(payload)
@@ -341,12 +343,10 @@ class Sender:
             staged = self._staged or self._stage()
             if staged is None:
                 break
-            room -= (
-                records.RECORD_OVERHEAD + bool(placed) * records.SIZE_FIELD
-            )  # the one before is not the last
+            room -= records.RECORD_OVERHEAD + bool(placed) * records.SIZE_FIELD  # the one before is not the last
             if len(staged.body) <= room:
                 is_last, body = True, staged.body
-            elif not placed and room >= LEAST_FRAGMENT:
+            elif room >= LEAST_FRAGMENT and staged.needs_parts:
                 is_last, body = False, staged.body[:room]
             else:
                 break
@@ -357,9 +357,7 @@ class Sender:
             else:
                 flow = staged.flow
                 sequence = flow.next_sequence()
-                record = records.Record(
-                    staged.encoding, staged.is_first, is_last, flow.flow_id, sequence, body
-                )
+                record = records.Record(staged.encoding, staged.is_first, is_last, flow.flow_id, sequence, body)
             placed.append(record)
             if not is_last:
                 staged.body = staged.body[len(body) :]
@@ -426,6 +424,4 @@ class Sender:
             return None
         interval = self.rtt.probe_timeout(max_ack_delay=MAX_ACK_DELAY)
         backoff = max(0, self.probes_unanswered - PROBES_BEFORE_BACKOFF)
-        return self._last_eliciting + min(
-            interval * (1 << min(backoff, 10)), max(interval, MAX_PROBE_INTERVAL)
-        )
+        return self._last_eliciting + min(interval * (1 << min(backoff, 10)), max(interval, MAX_PROBE_INTERVAL))

@@ -15,7 +15,7 @@ from random import Random
 from typing import Any, Final
 
 from ghost.compression.payload import PacketCompressor
-from ghost.constants import PACKET_OVERHEAD
+from ghost.constants import PACKET_OVERHEAD, TAG_SIZE
 from ghost.crypto.backend import Backend
 from ghost.crypto.noise import Responder, TransportKeys
 from ghost.errors import PeerError
@@ -41,9 +41,7 @@ class _Session:
 
     __slots__ = ("connection", "peer", "token", "invite_id", "expires")
 
-    def __init__(
-        self, connection: Connection, peer: Peer, token: bytes, invite_id: bytes, expires: float
-    ) -> None:
+    def __init__(self, connection: Connection, peer: Peer, token: bytes, invite_id: bytes, expires: float) -> None:
         self.connection = connection
         self.peer = peer
         self.token = token
@@ -197,9 +195,7 @@ class ServerEndpoint:
             connection.receive_datagram(epoch, data, number, address, now)
         finally:
             # even a malformed frame leaves an acknowledgement to send; a forged packet leaves nothing
-            if connection.last_contact == now:
-                if connection_id in self._candidates:
-                    self._promote(connection_id, session)
+            if connection.last_contact == now and self._is_admitted(connection_id, session):
                 self._touched[connection] = None
                 self._deliver(session)
         if connection.closed_by_peer is not None:
@@ -212,6 +208,18 @@ class ServerEndpoint:
                 self._packets.append(packet)
             else:
                 self._dropped["inner_source"] += 1
+
+    def _is_admitted(self, connection_id: int, session: _Session) -> bool:
+        """False for a candidate whose invite somebody else has spent since its handshake."""
+        if connection_id not in self._candidates:
+            return True
+        invite = self._registry.invite(session.invite_id) if session.invite_id else None
+        if invite is not None and invite.used_by not in (None, session.peer.public_key):
+            self._drop(session)
+            self._dropped["refused"] += 1
+            return False
+        self._promote(connection_id, session)
+        return True
 
     def _promote(self, connection_id: int, session: _Session) -> None:
         """The first packet of a candidate: the client is here, and whatever it had before is over."""
@@ -241,6 +249,12 @@ class ServerEndpoint:
         self._timeouts.pop(session.connection, None)
         self._touched.pop(session.connection, None)
 
+    def _forget_past_epochs(self, session: _Session) -> None:
+        live = session.connection.epochs.local_ids()
+        for connection_id in [key for key, value in self._by_id.items() if value is session]:
+            if connection_id not in live:
+                del self._by_id[connection_id]
+
     def _forget_candidate(self, connection_id: int) -> None:
         del self._candidates[connection_id]
         self._by_id.pop(connection_id, None)
@@ -251,11 +265,12 @@ class ServerEndpoint:
         message = self._envelope.unwrap(data)
         if message[:1] != INITIATION:
             raise PeerError("malformed")
-        reply = self._replies.find(message)
+        tag = data[-TAG_SIZE:]
+        reply = self._replies.find(message, tag)
         if reply is None:
             self._spend_allowance(now)
             reply = RESPONSE + self._answer(message[1:], address, now)
-            self._replies.add(message, reply)
+            self._replies.add(message, tag, reply)
         wrapped = self._envelope.wrap(reply, size_range=self._profile.handshake_sizes, rng=self._rng)
         self._answers.append((wrapped, address))
 
@@ -264,9 +279,7 @@ class ServerEndpoint:
         noise = Responder(backend=self._backend, prologue=PROLOGUE, static_private=self._private_key)
         initiation = noise.read_message_1(message)
         client = hello.ClientHello.decode(initiation.payload)
-        peer, refusal, invite_id = self._recognise(
-            initiation.remote_static, client, initiation.proof_hash, now
-        )
+        peer, refusal, invite_id = self._recognise(initiation.remote_static, client, initiation.proof_hash, now)
         if not refusal and client.version != hello.VERSION:
             refusal = hello.VERSION_UNKNOWN
         former = self._sessions.get(peer.public_key)
@@ -289,13 +302,12 @@ class ServerEndpoint:
             return reply
         peer = replace(peer, last_timestamp=client.timestamp)
         if not invite_id:
-            self._registry.save_peer(
-                peer
-            )  # its timestamp; a new peer is saved when it has proved the handshake's end
+            self._registry.save_peer(peer)  # its timestamp; a new peer is saved when it has proved the handshake's end
         epoch = self._epoch(noise.keys(), local_id, client.connection_id, now)
         if is_resumed and former is not None:
             former.peer = peer
             former.connection.epochs.offer(epoch)
+            self._forget_past_epochs(former)
             self._by_id[local_id] = former
         else:
             self._add_candidate(epoch, peer, client.token, invite_id, features, address, now)
@@ -335,9 +347,7 @@ class ServerEndpoint:
         taken = {peer.address for peer in self._registry.peers()}
         candidates = [candidate.peer for candidate in self._candidates.values()]
         taken |= {peer.address for peer in candidates if peer.public_key != public_key}
-        return next(
-            (address for address in self._subnet.hosts() if address not in taken | {self._gateway}), None
-        )
+        return next((address for address in self._subnet.hosts() if address not in taken | {self._gateway}), None)
 
     def _add_candidate(
         self,
@@ -365,9 +375,7 @@ class ServerEndpoint:
         self._candidates[epoch.local_id] = self._by_id[epoch.local_id] = session
 
     def _epoch(self, keys: TransportKeys, local_id: int, remote_id: int, now: float) -> Epoch:
-        return Epoch(
-            backend=self._backend, keys=keys, mask=self._mask, local_id=local_id, remote_id=remote_id, now=now
-        )
+        return Epoch(backend=self._backend, keys=keys, mask=self._mask, local_id=local_id, remote_id=remote_id, now=now)
 
     def _spend_allowance(self, now: float) -> None:
         earned = (now - self._allowance_at) * HANDSHAKES_PER_SECOND

@@ -4,7 +4,7 @@ A plaintext is a run of frames, each a type byte and a body. SYMBOL, REPAIR and 
 bit of the type clear the body runs to the end of the packet, with it set a 16-bit size precedes it.
 
     PAD       0x00  the rest of the packet means nothing
-    PING      0x01  asks for an acknowledgement
+    PING      0x01  asks for an acknowledgement at once
     ACK       0x02  see Ack
     SYMBOL    0x04  symbol id: 3 | records
     REPAIR    0x06  seed: 1 | first symbol id: 3 | bitmap size: 1 | bitmap | coded bytes
@@ -47,7 +47,7 @@ _U16 = Struct(">H")
 
 
 class Ping(NamedTuple):
-    """Nothing but a wish to be acknowledged."""
+    """Nothing but a wish to be acknowledged at once."""
 
 
 class Ack(NamedTuple):
@@ -146,11 +146,7 @@ def encode_symbol(symbol_id: int, payload: bytes, *, is_last: bool = True) -> by
 def encode_repair(repair: Repair) -> bytes:
     """The unsized form: a repair is always the last frame of its packet."""
     members = repair.members.to_bytes((repair.members.bit_length() + 7) // 8, "little")
-    head = (
-        bytes([_REPAIR, repair.seed])
-        + (repair.first_id & 0xFFFFFF).to_bytes(3, "big")
-        + bytes([len(members)])
-    )
+    head = bytes([_REPAIR, repair.seed]) + (repair.first_id & 0xFFFFFF).to_bytes(3, "big") + bytes([len(members)])
     return head + members + repair.payload
 
 

@@ -83,9 +83,7 @@ def decode(data: bytes) -> list[Record]:
             if len(records) == MAX_RECORDS:
                 raise PeerError("malformed")
             records.append(
-                Record(
-                    head & _ENCODING, bool(head & _FIRST), bool(head & _LAST), flow, sequence, data[at:stop]
-                )
+                Record(head & _ENCODING, bool(head & _FIRST), bool(head & _LAST), flow, sequence, data[at:stop])
             )
             at = stop
     except IndexError:

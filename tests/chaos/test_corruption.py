@@ -35,9 +35,7 @@ def udp_packet(payload: bytes, version: int) -> bytes:
     udp = header + checksum.to_bytes(2, "big") + payload
     if version == 4:
         return bytes([0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0]) + A.packed + B.packed + udp
-    return (
-        bytes([0x60, 0, 0, 0]) + len(udp).to_bytes(2, "big") + bytes([17, 64]) + A6.packed + B6.packed + udp
-    )
+    return bytes([0x60, 0, 0, 0]) + len(udp).to_bytes(2, "big") + bytes([17, 64]) + A6.packed + B6.packed + udp
 
 
 def flipped_bits(before: bytes, after: bytes) -> int:
@@ -51,9 +49,7 @@ def test_payload_differs_by_one_bit(payload: bytes, fraction: float) -> None:
 
 
 @given(st.binary(min_size=1, max_size=100), st.floats(0, 1, exclude_max=True), st.sampled_from([4, 6]))
-def test_udp_payload_is_damaged_and_its_checksum_matches(
-    payload: bytes, fraction: float, version: int
-) -> None:
+def test_udp_payload_is_damaged_and_its_checksum_matches(payload: bytes, fraction: float, version: int) -> None:
     packet = udp_packet(payload, version)
     damaged = flip_packet(packet, fraction)
     header = 20 if version == 4 else 40

@@ -19,9 +19,7 @@ def numbered(count: int) -> list[bytes]:
     return [number.to_bytes(4, "big") for number in range(count)]
 
 
-def carry(
-    link: Link, packets: list[bytes], interval: float = 0.001, start: float = 0.0
-) -> list[tuple[float, bytes]]:
+def carry(link: Link, packets: list[bytes], interval: float = 0.001, start: float = 0.0) -> list[tuple[float, bytes]]:
     """Send one packet every `interval` and take each delivery at the moment that it is due."""
     arrived: list[tuple[float, bytes]] = []
 

@@ -21,9 +21,7 @@ def test_description_is_taken_as_it_is() -> None:
     assert resolve("loss=7%") == parse("loss=7%")
 
 
-@pytest.mark.parametrize(
-    ("text", "told"), [("satelite", "did you mean satellite?"), ("moon", "give one of clean")]
-)
+@pytest.mark.parametrize(("text", "told"), [("satelite", "did you mean satellite?"), ("moon", "give one of clean")])
 def test_unknown_name_is_refused_with_what_there_is(text: str, told: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         resolve(text)

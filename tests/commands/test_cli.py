@@ -62,9 +62,7 @@ def test_every_exit_code_of_an_error_is_documented() -> None:
         ("invite --state-dir /dev/null/x", 3, "cannot use /dev/null/x"),
     ],
 )
-def test_a_mistake_is_one_line_and_a_documented_code(
-    ghosttunnel: Run, arguments: str, code: int, message: str
-) -> None:
+def test_a_mistake_is_one_line_and_a_documented_code(ghosttunnel: Run, arguments: str, code: int, message: str) -> None:
     done = ghosttunnel(*arguments.split())
     assert (done.returncode, done.stdout) == (code, "")
     assert re.fullmatch(r"ghosttunnel: .*\n", done.stderr)
@@ -103,9 +101,7 @@ def test_without_root_nothing_is_touched(command: str, tmp_path: Path, ghosttunn
     assert not (tmp_path / "state").exists()
 
 
-def test_an_invite_is_one_line_and_stays_secret_on_disk(
-    server_state: StateDirectory, ghosttunnel: Run
-) -> None:
+def test_an_invite_is_one_line_and_stays_secret_on_disk(server_state: StateDirectory, ghosttunnel: Run) -> None:
     done = ghosttunnel("invite", "--state-dir", server_state.path, "--name", "phone", "--expires", "1h")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 1
@@ -117,9 +113,7 @@ def test_an_invite_is_one_line_and_stays_secret_on_disk(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_qr_code_goes_to_the_person_and_the_line_to_the_pipe(
-    server_state: StateDirectory, ghosttunnel: Run
-) -> None:
+def test_a_qr_code_goes_to_the_person_and_the_line_to_the_pipe(server_state: StateDirectory, ghosttunnel: Run) -> None:
     done = ghosttunnel("invite", "--state-dir", server_state.path, "--qr")
     assert done.stdout.startswith("ghost://")
     assert done.stdout.count("\n") == 1

@@ -69,9 +69,7 @@ def test_an_invite_comes_by_argument_variable_or_key(tmp_path: Path, monkeypatch
 
 
 def test_one_file_serves_every_command_of_a_machine(tmp_path: Path) -> None:
-    path = config_file(
-        tmp_path, "# mine\nmode = server\nlisten = 0.0.0.0:443\nstate-dir = /tmp/ghost\nname = phone\n"
-    )
+    path = config_file(tmp_path, "# mine\nmode = server\nlisten = 0.0.0.0:443\nstate-dir = /tmp/ghost\nname = phone\n")
     assert mode_of(path) == "server"
     assert parse("server", "--config", path).listen == ("0.0.0.0", 443)
     options = parse("invite", "--config", path)

@@ -105,9 +105,7 @@ def test_any_bytes_decompress_or_are_a_peers_fault(data: bytes) -> None:
 
 @given(st.data())
 def test_a_damaged_frame_decompresses_or_is_a_peers_fault(data: st.DataObject) -> None:
-    body = bytearray(
-        frame(b"some text, some more text, and the same text again" * 8, write_content_size=False)
-    )
+    body = bytearray(frame(b"some text, some more text, and the same text again" * 8, write_content_size=False))
     body[data.draw(st.integers(0, len(body) - 1))] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(PeerError):
         assert len(PacketCompressor().decompress(bytes(body))) <= MAX_PACKET

@@ -121,9 +121,7 @@ def test_backends_seal_to_the_same_bytes_and_open_each_other(kind: str, nonce_si
 
 
 @pytest.mark.parametrize(("kind", "nonce_size"), [("aead", 12), ("xaead", 24)])
-def test_any_flipped_bit_and_any_truncation_is_unauthentic(
-    backend: Backend, kind: str, nonce_size: int
-) -> None:
+def test_any_flipped_bit_and_any_truncation_is_unauthentic(backend: Backend, kind: str, nonce_size: int) -> None:
     rng = random.Random(2)
     aead = getattr(backend, kind)(rng.randbytes(32))
     inputs = [rng.randbytes(nonce_size), b"", rng.randbytes(8)]

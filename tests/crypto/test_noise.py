@@ -40,9 +40,7 @@ def test_every_message_of_the_published_vector_comes_out(backend: Backend) -> No
 
     assert initiator.write_message_1(steps[0][0]) == steps[0][1]
     assert responder.read_message_1(steps[0][1]).payload == steps[0][0]
-    reply = responder.write_message_2(
-        steps[1][0], psk=field["psk"], ephemeral_private=field["resp_ephemeral"]
-    )
+    reply = responder.write_message_2(steps[1][0], psk=field["psk"], ephemeral_private=field["resp_ephemeral"])
     assert reply == steps[1][1]
     assert initiator.read_message_2(reply, field["psk"]) == steps[1][0]
 
@@ -141,9 +139,7 @@ def test_any_bytes_at_all_are_refused_with_a_peer_error(data: bytes) -> None:
     [{"prologue": b"another version"}, {"remote_static": bytes([9]) + bytes(31)}],
     ids=["prologue", "server key"],
 )
-def test_a_client_of_another_server_or_version_is_refused(
-    backend: Backend, difference: dict[str, bytes]
-) -> None:
+def test_a_client_of_another_server_or_version_is_refused(backend: Backend, difference: dict[str, bytes]) -> None:
     message = make_initiator(backend, **difference).write_message_1(b"")
     with pytest.raises(PeerError, match="unauthentic"):
         make_responder(backend).read_message_1(message)

@@ -19,9 +19,7 @@ NAT_SCRIPT = (
 class Host:
     """A host on paper, with answers to questions."""
 
-    def __init__(
-        self, forwards: bool = False, forward_policy: str = "ACCEPT", programs: tuple[str, ...] = ("nft",)
-    ):
+    def __init__(self, forwards: bool = False, forward_policy: str = "ACCEPT", programs: tuple[str, ...] = ("nft",)):
         self.ran: list[str] = []
         self.programs = programs
         self.answers = {

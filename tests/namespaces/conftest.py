@@ -85,9 +85,7 @@ def ping(pair: NamespacePair) -> Ping:
 def download(pair: NamespacePair) -> Download:
     """download(to_side, address, size=..., timeout=...) -> Transfer of `size` bytes over TCP from the other side."""
 
-    def fetch(
-        side: Side, address: str, *, size: int, timeout: float, port: int = 5001, seed: int = 1
-    ) -> Transfer:
+    def fetch(side: Side, address: str, *, size: int, timeout: float, port: int = 5001, seed: int = 1) -> Transfer:
         other: Side = "b" if side == "a" else "a"
         serve = ["serve", address, str(port), f"--seed={seed}", f"--limit={timeout + 30}"]
         assert LineReader(pair.spawn(other, *TRAFFIC, *serve)).next_line(20), f"cannot listen at {address}"

@@ -51,9 +51,7 @@ class Hosts:
             self.sh(side, "cat", "/proc/sys/net/ipv4/ip_forward"),
         )
 
-    def run(
-        self, side: Side, *arguments: str | Path, timeout: float = 40.0
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, side: Side, *arguments: str | Path, timeout: float = 40.0) -> subprocess.CompletedProcess[str]:
         return self.pair.run(side, *GHOSTTUNNEL, *arguments, timeout=timeout)
 
     def server(self, *arguments: str, state: str = "server", log: str = "server.log") -> Process:
@@ -85,10 +83,7 @@ class Hosts:
         return path.read_text() if path.exists() else ""
 
     def can_ping(self, address: str, side: Side = "a") -> bool:
-        return (
-            self.pair.run(side, "ping", "-c", "2", "-i", "0.2", "-W", "2", address, timeout=20).returncode
-            == 0
-        )
+        return self.pair.run(side, "ping", "-c", "2", "-i", "0.2", "-W", "2", address, timeout=20).returncode == 0
 
 
 @pytest.fixture
@@ -243,8 +238,6 @@ def test_stop_is_a_request_too(hosts: Hosts) -> None:
     server = hosts.server("--no-nat")
     ask = "import sys, pathlib; from ghost.runtime.control import ask;"
     ask += "print(ask(pathlib.Path(sys.argv[1]), {'request': 'stop'}))"
-    done = hosts.pair.run(
-        "b", sys.executable, "-c", ask, hosts.folder / "server" / "control.sock", timeout=20
-    )
+    done = hosts.pair.run("b", sys.executable, "-c", ask, hosts.folder / "server" / "control.sock", timeout=20)
     assert "'ok': True" in done.stdout
     assert server.wait(15) == 0

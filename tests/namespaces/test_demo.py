@@ -32,9 +32,7 @@ def test_demo_keeps_its_promise_and_leaves_nothing() -> None:
     assert errors == ""
     assert "matches       matches" in output
     assert "every byte as it was sent." in output
-    assert [line.split()[0] for line in output.splitlines() if "/4 s" in line] == ["outside"] * 4 + [
-        "inside"
-    ] * 4
+    assert [line.split()[0] for line in output.splitlines() if "/4 s" in line] == ["outside"] * 4 + ["inside"] * 4
     assert not namespaces_of(demo.pid)
 
 

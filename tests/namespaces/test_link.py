@@ -186,9 +186,7 @@ def test_link_ends_with_its_standard_input(pair: NamespacePair) -> None:
 
 
 def test_link_says_why_it_cannot_start() -> None:
-    with pytest.raises(
-        HostError, match="no network namespace nowhere-a: make it with: ip netns add nowhere-a"
-    ):
+    with pytest.raises(HostError, match="no network namespace nowhere-a: make it with: ip netns add nowhere-a"):
         LinkHandle({"a": "nowhere-a", "b": "nowhere-b"}, "delay=1ms", "delay=1ms", seed=1)
 
 

@@ -124,9 +124,7 @@ def test_every_packet_ends_acknowledged_or_lost_exactly_once(seed: int, loss: fl
     rng = random.Random(seed)
     count = 2000
     detector, fates, spurious = LossDetector(), [], 0
-    arrivals = sorted(
-        (n + rng.expovariate(0.3), n) for n in range(count) if n == count - 1 or rng.random() > loss
-    )
+    arrivals = sorted((n + rng.expovariate(0.3), n) for n in range(count) if n == count - 1 or rng.random() > loss)
     arrived: list[int] = []
     for now in range(count + 200):
         if now < count:

@@ -36,9 +36,7 @@ def test_loss_behind_the_bottleneck_does_not_bias_it(seed: int, loss: float) -> 
 
 def test_it_says_nothing_before_a_window_has_passed() -> None:
     span = SpanRate()
-    assert [span.update(packet(number), arrived=number * 0.01, window=0.1) for number in range(10)] == [
-        None
-    ] * 10
+    assert [span.update(packet(number), arrived=number * 0.01, window=0.1) for number in range(10)] == [None] * 10
     assert span.update(packet(10), arrived=0.1, window=0.1) is not None
     span.forget()
     assert span.update(packet(11), arrived=0.11, window=0.1) is None

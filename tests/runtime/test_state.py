@@ -70,9 +70,7 @@ def test_a_path_that_is_no_directory_is_refused_in_one_line(tmp_path: Path) -> N
         StateDirectory.create(tmp_path / "file" / "state")
 
 
-def test_a_write_that_fails_leaves_the_old_file(
-    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_fails_leaves_the_old_file(state: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     state.write("client.json", b"old")
 
     def full(descriptor: int) -> None:

@@ -16,9 +16,7 @@ ADDRESSES = HERE.packed + THERE.packed
 
 
 def tcp(flags: int, payload: bytes = b"") -> bytes:
-    return packets.tcp(
-        (HERE, 40000), (THERE, 443), sequence=1, acknowledgement=2, flags=flags, payload=payload
-    )
+    return packets.tcp((HERE, 40000), (THERE, 443), sequence=1, acknowledgement=2, flags=flags, payload=payload)
 
 
 def with_fragment_field(packet: bytes, field: int) -> bytes:
@@ -70,9 +68,7 @@ def test_do_not_fragment_is_no_fragment() -> None:
 
 def test_ip_options_move_the_ports() -> None:
     plain = packets.udp((HERE, 1), (THERE, 2), b"payload")
-    longer = (
-        b"\x46\x00" + (len(plain) + 4).to_bytes(2, "big") + plain[4:20] + b"\x01\x01\x01\x00" + plain[20:]
-    )
+    longer = b"\x46\x00" + (len(plain) + 4).to_bytes(2, "big") + plain[4:20] + b"\x01\x01\x01\x00" + plain[20:]
     assert inner.parse(longer) == inner.parse(plain)
 
 

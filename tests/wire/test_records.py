@@ -23,9 +23,7 @@ ordered = st.builds(
     st.integers(0, 0xFFFF),
     bodies,
 )
-unordered = st.builds(
-    Record, encodings, st.booleans(), st.booleans(), st.just(records.UNORDERED), st.just(0), bodies
-)
+unordered = st.builds(Record, encodings, st.booleans(), st.booleans(), st.just(records.UNORDERED), st.just(0), bodies)
 runs = st.lists(ordered | unordered, min_size=1, max_size=records.MAX_RECORDS)
 
 
