@@ -5,7 +5,7 @@ READY := .venv/.ready
 SERVER_STATE := build/run/server
 SOURCES := $(shell find ghost ghosttunnel.py -name '*.py')
 
-.PHONY: help setup build test lint format run-server run-client demo test-chaos clean docker
+.PHONY: help setup build test lint format run-server run-client demo test-chaos bench clean docker
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -46,6 +46,11 @@ demo: setup ## download over a link that loses 30 %, outside and inside the tunn
 
 test-chaos: setup ## run only the tests over links that lose, delay and reorder, with real kernels
 	.venv/bin/python -m pytest -n 0 --verbose tests/namespaces
+
+bench: setup ## measure goodput and delay over many links in virtual time, in a quarter of an hour, and plot them
+	.venv/bin/python -m pip install --quiet --editable '.[bench]'
+	.venv/bin/python bench/matrix.py --write
+	.venv/bin/python bench/plot.py
 
 clean: ## remove what the other targets made, except .venv
 	@[ ! -d build/run ] || $(SUDO) rm -rf build/run

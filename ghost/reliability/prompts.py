@@ -147,12 +147,10 @@ class PromptSender:
             self.put_back(record)
 
     def next_time(self) -> float | None:
-        """When the next copy is due; records that wait are due at once, whenever the sender may send."""
+        """When a record or a copy is due; a time in the past means now."""
+        if self._waiting:
+            return self._waiting[0].created
         return self._copies[0][0] if self._copies else None
-
-    @property
-    def has_waiting(self) -> bool:
-        return bool(self._waiting)
 
     def _settle(self, record: PromptRecord) -> None:
         record.is_settled = True

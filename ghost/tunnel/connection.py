@@ -20,6 +20,7 @@ from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
 from ghost.obfuscation.padding import Profile
 from ghost.reliability.acks import AckTracker
+from ghost.tunnel.composer import Composer
 from ghost.tunnel.epochs import Epoch, Epochs
 from ghost.tunnel.events import Address
 from ghost.tunnel.receiver import Receiver
@@ -59,9 +60,9 @@ class Connection:
         self.inner_sent_bytes = 0
         self.inner_received_bytes = 0
         self.sender = Sender(
+            composer=Composer(compressor),
             max_datagram=MAX_DATAGRAM,
             max_rate=max_rate,
-            compressor=compressor,
             pad=lambda size: profile.padding(size, rng),
             now=now,
         )
@@ -141,23 +142,20 @@ class Connection:
         """At most MAX_BATCH datagrams that may leave now."""
         datagrams: list[bytes] = []
         while len(datagrams) < MAX_BATCH and (self._is_validated or self._credit > 0):
-            is_ack_due = self._acks.deadline is not None and self._acks.deadline <= now
-            head = b"".join(self._control)
-            if self._acks.deadline is not None:
-                head += self._encode_ack(now)
+            deadline = self._acks.deadline
             packet = self.sender.next_plaintext(
                 now,
-                head=head,
-                is_head_due=bool(self._control) or is_ack_due,
+                lambda: self._head(now),
+                is_head_due=bool(self._control) or (deadline is not None and deadline <= now),
                 is_head_eliciting=self._is_control_eliciting,
             )
             if packet is None:
                 break
-            number, plaintext, is_head_sent = packet
-            if head and is_head_sent:
+            number, plaintext, has_head = packet
+            if has_head:
                 self._control.clear()
                 self._is_control_eliciting = False
-                if self._acks.deadline is not None:
+                if deadline is not None:
                     self._acks.on_sent()
             datagram = self.epochs.current.seal(number, plaintext)
             self._credit -= len(datagram)
@@ -195,16 +193,21 @@ class Connection:
             "received_bytes": self.received_bytes,
             "inner_sent_bytes": self.inner_sent_bytes,
             "inner_received_bytes": self.inner_received_bytes,
-            "saved_by_compression_bytes": sender.saved_by_compression,
+            "saved_by_compression_bytes": sender.composer.saved_by_compression,
             "symbols": sender.symbols_sent,
             "repairs": sender.repairs_sent,
             "retransmitted_symbols": sender.retransmitted,
-            "queued_bytes": sender.queued_bytes,
+            "queued_bytes": sender.composer.queued_bytes,
             "queue_dropped_packets": sender.dropped_packets,
             "redundant_packets": self.receiver.redundant,
         }
 
     # ---- inside -----------------------------------------------------------------------------------------------
+
+    def _head(self, now: float) -> bytes:
+        """Control frames, and an acknowledgement where a packet waits for one."""
+        head = b"".join(self._control)
+        return head if self._acks.deadline is None else head + self._encode_ack(now)
 
     def _encode_ack(self, now: float) -> bytes:
         first, bitmap = self._acks.state()
@@ -228,7 +231,7 @@ class Connection:
         self._credit = 0
         self._challenge = self._rng.randbytes(frames.TOKEN_SIZE)
         self._challenge_at = now
-        self.sender.on_path_change(now)
+        self.sender.on_path_change()
 
     def _queue_control(self, frame: bytes, *, is_eliciting: bool) -> None:
         if len(self._control) < 8:  # a peer that floods challenges gets few echoes

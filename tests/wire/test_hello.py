@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
@@ -12,17 +13,15 @@ from hypothesis import strategies as st
 from ghost.errors import PeerError
 from ghost.wire.hello import REFUSALS, ClientHello, ServerHello
 
-HELLO = ClientHello(connection_id=1, token=bytes(8), timestamp=2, features=1)
-invites = st.just({}) | st.fixed_dictionaries(
-    {"invite_id": st.binary(min_size=8, max_size=8), "proof": st.binary(min_size=32, max_size=32)}
-)
+HELLO = ClientHello(1, bytes(8), 2, 1, invite_id=b"invite 1", proof=bytes(32))
 client_hellos = st.builds(
-    lambda invite, **fields: ClientHello(**fields, **invite),
-    invites,
+    ClientHello,
     connection_id=st.integers(1, (1 << 32) - 1),
     token=st.binary(min_size=8, max_size=8),
     timestamp=st.integers(0, (1 << 64) - 1),
     features=st.integers(0, (1 << 32) - 1),
+    invite_id=st.binary(min_size=8, max_size=8),
+    proof=st.binary(min_size=32, max_size=32),
     version=st.integers(0, 255),
 )
 interfaces = st.tuples(st.integers(0, (1 << 32) - 1), st.integers(0, 32)).map(IPv4Interface)
@@ -78,7 +77,7 @@ def test_any_fields_decode_or_are_a_peers_fault(
 
 def test_connection_id_zero_is_the_handshakes_own() -> None:
     with pytest.raises(PeerError, match="malformed"):
-        ClientHello.decode(ClientHello(0, bytes(8), 1, 0).encode())
+        ClientHello.decode(replace(HELLO, connection_id=0).encode())
 
 
 def test_every_refusal_says_what_to_do() -> None:
