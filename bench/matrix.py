@@ -30,7 +30,7 @@ def main() -> int:
     if options.write and off_grid:
         print(f"--write keeps to the grid: leave out {_name(min(off_grid))}", file=sys.stderr)
         return 2
-    former = matrix.read(TABLE)
+    former = matrix.decode(TABLE.read_text()) if TABLE.exists() else {}
     measured: dict[Cell, Figures] = {}
     failed: dict[Cell, str] = {}
     for cell, outcome in _measure_all(cells, options.jobs):
@@ -47,17 +47,19 @@ def main() -> int:
     for cell, reason in sorted(failed.items()):
         print(f"{_name(cell)}: {reason}", file=sys.stderr)
     if options.write:
-        matrix.write(TABLE, former | measured)
+        TABLE.write_text(matrix.encode(former | measured))
         print(f"wrote {len(measured)} rows of {TABLE.name}")
     return 1 if failed else 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure the tunnel over many links in virtual time.")
-    parser.add_argument("--loss", nargs="+", type=_loss, default=matrix.LOSSES, metavar="30%%")
-    parser.add_argument("--burst", nargs="+", type=float, default=matrix.BURSTS, metavar="8", help="1: independent")
-    parser.add_argument("--rtt", nargs="+", type=_rtt, default=matrix.RTTS, metavar="100ms")
-    parser.add_argument("--rate", nargs="+", type=_rate, default=matrix.RATES_BPS, metavar="10mbit")
+    parser.add_argument("--loss", nargs="+", type=_loss, default=matrix.LOSSES, help="such as 30%%")
+    parser.add_argument(
+        "--burst", nargs="+", type=float, default=matrix.BURSTS, help="mean packets lost in a row, 1: independent"
+    )
+    parser.add_argument("--rtt", nargs="+", type=_rtt, default=matrix.RTTS, help="such as 100ms")
+    parser.add_argument("--rate", nargs="+", type=_rate, default=matrix.RATES_BPS, help="such as 10mbit")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a CPU)")
     parser.add_argument("--write", action="store_true", help=f"put the figures into {TABLE.name}")
     return parser.parse_args()

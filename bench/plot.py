@@ -25,10 +25,11 @@ Table = Mapping[Cell, Figures]
 
 
 def main() -> int:
-    table = matrix.read(Path(__file__).with_name("matrix.csv"))
-    if not table:
+    source = Path(__file__).with_name("matrix.csv")
+    if not source.exists():
         print("there is no bench/matrix.csv: run bench/matrix.py --write first", file=sys.stderr)
         return 1
+    table = matrix.decode(source.read_text())
     OUTPUT.mkdir(parents=True, exist_ok=True)
     _draw(table, "goodput.png", "share of (1 - loss) * rate", _goodput)
     _draw(table, "delay.png", "in-order delay beyond the path's, ms", _delay)
@@ -55,7 +56,8 @@ def _draw(table: Table, name: str, label: str, paint: Callable[[Axes, list[Cell]
                 paint(axes, cells, table, f"C{index}")
             axes.set_ylabel(label, fontsize=8)
             axes.grid(alpha=0.3)
-            axes.legend(fontsize=6, ncols=2)
+            if not row and not column:
+                axes.legend(fontsize=6, ncols=2)
     for axes in panels[-1]:
         axes.set_xlabel("loss, %")
     figure.tight_layout()

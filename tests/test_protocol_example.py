@@ -1,6 +1,6 @@
 """The worked example in docs/protocol.md, computed anew: what the document says is what the code sends.
 
-Its lines read `NAME  HEX`; longer values go on in lines that start with blanks.
+Its lines read `NAME HEX`; a longer value goes on in lines that begin with blanks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from ghost.compression.payload import PacketCompressor, Shrinkage
 from ghost.crypto.backend import Backend, available
 from ghost.crypto.noise import Initiator, Responder
 from ghost.obfuscation.envelope import Envelope
@@ -32,7 +31,7 @@ SECRET, INVITE_ID = bytes(range(0x80, 0xA0)), bytes(range(0xA0, 0xA8))
 CLIENT_ID, SERVER_ID = 0xC1C2C3C4, 0x51525354
 PACKET_NUMBER = 0x1_0000_0005
 
-ECHO_REQUEST = bytes.fromhex("4500001c00004000400126460a4d00020a4d0001" + "0800f7fd00010001")
+ECHO_REQUEST = bytes.fromhex("4500001c00004000400126450a4d00020a4d0001" + "0800f7fd00010001")
 
 
 class Counting(random.Random):
@@ -168,14 +167,13 @@ def documented() -> dict[str, bytes]:
     section = DOCUMENT.read_text(encoding="utf-8").partition(HEADING)[2]
     assert section, f"{DOCUMENT.name} has no section '{HEADING}'"
     values: dict[str, str] = {}
+    name = ""
     for block in re.findall(r"```\n(.*?)```", section, re.DOTALL):
-        name = ""
         for line in block.splitlines():
-            match = re.fullmatch(r"(?:(\S[^ ]*(?: \S+)*?)(?: {2,}|$)| +)([0-9a-f]*)", line)
-            assert match, f"not NAME and hexadecimal digits: {line!r}"
-            name = match[1] or name
-            values[name] = values.get(name, "") + match[2]
-    return {name: bytes.fromhex(value) for name, value in values.items()}
+            label, _, digits = line.rpartition(" ")
+            name = label.strip() or name
+            values[name] = values.get(name, "") + digits
+    return {name: bytes.fromhex(digits) for name, digits in values.items()}
 
 
 @pytest.mark.parametrize("backend", available().values(), ids=available())
@@ -188,16 +186,8 @@ def test_the_documented_datagram_opens_with_the_documented_keys() -> None:
     backend = next(iter(available().values()))
     connection_id, low = HeaderMask(values["server public key"]).reveal(values["datagram"])
     assert (connection_id, low) == (SERVER_ID, PACKET_NUMBER & 0xFFFFFFFF)
-    plaintext = backend.aead(values["key to server"]).open(
-        values["nonce"], values["datagram"][8:], values["header"]
-    )
+    plaintext = backend.aead(values["key to server"]).open(values["nonce"], values["datagram"][8:], values["header"])
     ack, prompt = frames.decode(plaintext)
     assert isinstance(ack, frames.Ack)
     assert isinstance(prompt, frames.Prompt)
     assert records.decode(prompt.record)[0].body == ECHO_REQUEST
-
-
-def test_compressed_bodies_are_bare_zstd_frames_without_a_size() -> None:
-    body = PacketCompressor().compress(ECHO_REQUEST + bytes(500), Shrinkage())
-    assert body is not None
-    assert body[0] & 0b1110_0000 == 0

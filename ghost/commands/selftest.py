@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ghost.chaos.spec import parse
+from ghost.compression.payload import is_available
 from ghost.config import Parser
 from ghost.crypto import backend as crypto
 from ghost.errors import GhostError, HostError
 from ghost.host.changes import require_network_admin
 from ghost.runtime.tun import open_tun
+from ghost.simulation.pair import Pair
+from ghost.simulation.workloads import Pings
 
 HELP = "Check that this host can run a tunnel. Exit code 1 when something that is needed is missing."
 
@@ -52,6 +55,8 @@ _AEAD_PLAINTEXT = (
     b"Ladies and Gentlemen of the class of '99: "
     b"If I could offer you only one tip for the future, sunscreen would be it."
 )
+_LINK = "rate=10mbit,delay=50ms,loss=30%"
+_PINGED = 12.0  # seconds
 _AEAD_TAG = bytes.fromhex("1ae10b594f09e26a7e902ecbd0600691")
 
 
@@ -65,6 +70,19 @@ def _cryptography() -> str:
     fastest = crypto.choose().name
     slow = "" if fastest == "cryptography" else "; the package `cryptography` would be many times faster"
     return f"{', '.join(backends)} agree with RFC 8439, {fastest} is used{slow}"
+
+
+def _tunnel() -> str:
+    """A client, a server and a bad link between them, all of it in this process and in virtual time."""
+    pair = Pair(parse(_LINK), seed=1)
+    up_after = pair.run_until_connected()
+    pings = Pings(pair)
+    pair.applications.append(pings)
+    pair.run(_PINGED)
+    lost = pings.lost(sent_before=pair.now - 2.0)
+    if lost:
+        raise HostError(f"{lost} pings were lost inside the tunnel: this build is broken, install it anew")
+    return f"up after {up_after:.2f} s and no ping lost over a simulated link of {_LINK}"
 
 
 def _rights() -> str:
@@ -89,7 +107,7 @@ def _tool(program: str, package: str, purpose: str) -> Callable[[], str]:
 
 
 def _zstandard() -> str:
-    if importlib.util.find_spec("zstandard") is None:
+    if not is_available():
         raise HostError(
             "the Python package zstandard is missing, without it nothing is compressed: install it with pip"
         )
@@ -99,6 +117,7 @@ def _zstandard() -> str:
 CHECKS = (
     Check("encryption", True, _cryptography),
     Check("compression", False, _zstandard),
+    Check("tunnel", True, _tunnel),
     Check("rights", True, _rights),
     Check("TUN device", True, _device),
     Check("ip", True, _tool("ip", "iproute2", "which gives the device its address")),

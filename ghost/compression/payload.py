@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import zstandard
-
 from ghost.errors import PeerError
+
+try:
+    import zstandard
+except ImportError:  # routers have no package of it: such an end does not offer compression
+    zstandard = None  # type: ignore[assignment]
 
 MAX_PACKET: Final = 65535
 _WINDOW_LOG: Final = 16  # no packet is longer; a decoder refuses frames that want more memory
@@ -23,6 +26,11 @@ _LEVEL: Final = 3  # level 9 saves 1-2 % more of a packet for 1.5 times the time
 _SMALLEST: Final = 128  # below it the frame's own bytes eat what is gained (measured: 0.97 for packets up to 200 bytes)
 _LEAST_GAIN: Final = 1 / 16  # a packet that shrinks by less is sent plain and counts as a failure
 _LONGEST_REST: Final = 256  # packets
+
+
+def is_available() -> bool:
+    """Whether this host can compress at all."""
+    return zstandard is not None
 
 
 class Shrinkage:

@@ -13,7 +13,6 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import product
-from pathlib import Path
 from typing import Final
 
 from ghost.chaos.spec import DEFAULT_QUEUE, LinkSpec
@@ -142,32 +141,27 @@ def differences(old: Figures, new: Figures) -> dict[str, tuple[float, float]]:
     return found
 
 
-def read(path: Path) -> dict[Cell, Figures]:
-    """The table of a file that `write` made; empty if there is none."""
-    if not path.exists():
-        return {}
-    with path.open(newline="") as file:
-        return {
-            Cell(
-                rate_bps=float(row["rate_kbps"]) * 1e3,
-                rtt=float(row["rtt_ms"]) / 1e3,
-                burst=float(row["burst"]),
-                loss=float(row["loss_percent"]) / 100,
-            ): Figures(**{field.name: float(row[field.name]) for field in fields(Figures)})
-            for row in csv.DictReader(file)
-        }
+def decode(text: str) -> dict[Cell, Figures]:
+    """The table that `encode` made a text of."""
+    return {
+        Cell(
+            rate_bps=float(row["rate_kbps"]) * 1e3,
+            rtt=float(row["rtt_ms"]) / 1e3,
+            burst=float(row["burst"]),
+            loss=float(row["loss_percent"]) / 100,
+        ): Figures(**{field.name: float(row[field.name]) for field in fields(Figures)})
+        for row in csv.DictReader(text.splitlines())
+    }
 
 
-def write(path: Path, table: Mapping[Cell, Figures]) -> None:
-    """One row a cell, in the cells' order."""
-    names = ["rate_kbps", "rtt_ms", "burst", "loss_percent", *(field.name for field in fields(Figures))]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        for cell in sorted(table):
-            key = (cell.rate_bps / 1e3, cell.rtt * 1e3, cell.burst, cell.loss * 100)
-            writer.writerow([*(f"{value:g}" for value in key), *asdict(table[cell]).values()])
+def encode(table: Mapping[Cell, Figures]) -> str:
+    """Comma-separated values: a head, then one row a cell, in the cells' order."""
+    lines = [",".join(["rate_kbps", "rtt_ms", "burst", "loss_percent", *(field.name for field in fields(Figures))])]
+    for cell in sorted(table):
+        key = (cell.rate_bps / 1e3, cell.rtt * 1e3, cell.burst, cell.loss * 100)
+        figures = asdict(table[cell]).values()
+        lines.append(",".join([*(f"{value:g}" for value in key), *(str(value) for value in figures)]))
+    return "\n".join(lines) + "\n"
 
 
 def _connected_pair(cell: Cell) -> tuple[Pair, float, float]:

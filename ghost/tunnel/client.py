@@ -13,7 +13,7 @@ from collections import Counter, deque
 from random import Random
 from typing import Any, Final
 
-from ghost.compression.payload import PacketCompressor
+from ghost.compression.payload import PacketCompressor, is_available
 from ghost.constants import INNER_MTU, PACKET_OVERHEAD
 from ghost.crypto.backend import Backend
 from ghost.errors import PeerError
@@ -215,7 +215,7 @@ class ClientEndpoint:
                 connection_id=self._handshake_id,
                 token=self._token,
                 timestamp=self._last_timestamp,
-                features=hello.FEATURE_ZSTD if self._compression != "off" else 0,
+                features=hello.FEATURE_ZSTD if self._compression != "off" and is_available() else 0,
                 invite_id=self._invitation.invite_id,
                 proof=b"",
             ),

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from random import Random
 from typing import Any, Final
 
-from ghost.compression.payload import PacketCompressor
+from ghost.compression.payload import PacketCompressor, is_available
 from ghost.constants import PACKET_OVERHEAD, TAG_SIZE
 from ghost.crypto.backend import Backend
 from ghost.crypto.noise import Responder, TransportKeys
@@ -285,7 +285,7 @@ class ServerEndpoint:
         former = self._sessions.get(peer.public_key)
         is_resumed = former is not None and former.token == client.token and not invite_id
         local_id = self._free_connection_id()
-        features = client.features & hello.FEATURE_ZSTD if self._compression != "off" else 0
+        features = client.features & hello.FEATURE_ZSTD if self._compression != "off" and is_available() else 0
         answer = hello.ServerHello(
             connection_id=local_id,
             features=features,

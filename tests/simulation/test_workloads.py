@@ -48,6 +48,17 @@ def test_two_transfers_at_once_do_not_read_each_others_segments() -> None:
     assert [bulk.sink.received for bulk in bulks] == [-(-100_000 // MSS) * MSS] * 2
 
 
+def test_the_same_seed_gives_the_same_transfer_to_the_last_bit() -> None:
+    runs = []
+    for _ in range(2):
+        pair = connected("rate=2mbit,delay=20ms,loss=20%,burst=4")
+        bulk = Bulk(pair, is_download=True)
+        pair.applications.append(bulk)
+        pair.run(3)
+        runs.append((bulk.deliveries, bulk.source.stats, pair.down.stats))
+    assert runs[0] == runs[1]
+
+
 def test_pings_see_the_round_trip_and_count_what_a_blackout_ate() -> None:
     pair = connected("delay=30ms")
     pings = Pings(pair)

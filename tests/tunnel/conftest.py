@@ -11,12 +11,14 @@ from ipaddress import IPv4Address
 import pytest
 
 from ghost.chaos.link import Link
+from ghost.chaos.spec import parse
 from ghost.obfuscation.envelope import Envelope
 from ghost.obfuscation.mask import HeaderMask
 from ghost.obfuscation.padding import PROFILES
 from ghost.simulation import packets
 from ghost.simulation.pair import Pair
 from ghost.tunnel.epochs import Epoch
+from ghost.tunnel.events import PeerJoined
 from ghost.tunnel.handshake import ClientHandshake
 from ghost.tunnel.server import ServerEndpoint
 from ghost.wire import hello
@@ -26,23 +28,35 @@ TCP_PORT, UDP_PORT = 1000, 2000
 
 
 class Talk:
-    """Numbered packets of several flows, in both directions, every `interval` seconds until `end`.
+    """Numbered packets of several flows, in both directions or only up, every `interval` seconds until `end`.
 
     Half of the flows carry text, the other half noise. `arrivals[is_up, port]` are (time, serial) of what came
     through, unchanged; anything else fails at once.
     """
 
     def __init__(
-        self, pair: Pair, *, end: float, tcp: int = 2, udp: int = 0, interval: float = 0.02, size: int = 600
+        self,
+        pair: Pair,
+        *,
+        end: float,
+        tcp: int = 2,
+        udp: int = 0,
+        interval: float = 0.02,
+        size: int = 600,
+        is_two_way: bool = True,
     ) -> None:
         self.arrivals: defaultdict[tuple[bool, int], list[tuple[float, int]]] = defaultdict(list)
         self.sent: defaultdict[tuple[bool, int], list[bytes]] = defaultdict(list)
-        self._ports = [*range(TCP_PORT, TCP_PORT + tcp), *range(UDP_PORT, UDP_PORT + udp)]
+        first = 10 * len(pair.applications)  # each conversation has its own flows
+        self.tcp_ports = range(TCP_PORT + first, TCP_PORT + first + tcp)
+        self.udp_ports = range(UDP_PORT + first, UDP_PORT + first + udp)
+        self._ports = [*self.tcp_ports, *self.udp_ports]
         self._rng = random.Random(len(self._ports))
         self._next = pair.now
         self._interval = interval
         self._end = end
         self._size = size
+        self._directions = (True, False) if is_two_way else (True,)
         self._client = pair.address
         pair.applications.append(self)
 
@@ -52,14 +66,16 @@ class Talk:
     def wake(self, pair: Pair) -> None:
         self._next += self._interval
         for port in self._ports:
-            for is_up in (True, False):
+            for is_up in self._directions:
                 packet = self._packet(is_up, port)
                 self.sent[is_up, port].append(packet)
                 pair.send(packet, from_server=not is_up)
 
     def on_packet(self, pair: Pair, packet: bytes, *, at_server: bool) -> None:
         port = int.from_bytes(packet[22:24], "big")
-        at = 28 if port >= UDP_PORT else 40
+        if port not in self._ports:
+            return
+        at = 40 if port in self.tcp_ports else 28
         serial = struct.unpack_from(">I", packet, at)[0]
         assert packet == self.sent[at_server, port][serial], "a packet was changed on its way"
         self.arrivals[at_server, port].append((pair.now, serial))
@@ -72,7 +88,7 @@ class Talk:
         for (is_up, port), sent in self.sent.items():
             serials = self.serials(is_up, port)
             what = f"{story}: {'up' if is_up else 'down'} port {port}"
-            if port < UDP_PORT:
+            if port in self.tcp_ports:
                 assert serials == list(range(len(sent))), what
             else:
                 assert len(serials) == len(set(serials)), what
@@ -83,7 +99,7 @@ class Talk:
         size = self._rng.randrange(4, self._size)
         filler = self._rng.randbytes(size) if port % 2 else b"all work and no play " * (size // 21 + 1)
         payload = struct.pack(">I", serial) + filler
-        if port >= UDP_PORT:
+        if port in self.udp_ports:
             return packets.udp(*ends, payload)
         flags = packets.ACK | packets.PUSH
         return packets.tcp(*ends, sequence=serial, acknowledgement=0, flags=flags, payload=payload)
@@ -173,9 +189,24 @@ class Liar:
         return self.server.snapshot(self.now)["dropped"].get(reason, 0)
 
 
+def _connected(link: str, *, seed: int = 1, **settings: str) -> Pair:
+    pair = Pair(parse(link), seed=seed, **settings)
+    pair.run_until_connected()
+    while not any(isinstance(event, PeerJoined) for _, _, event in pair.events):
+        assert pair.now < 30, f"the server has not heard of its client, seed {seed}"
+        pair.run(0.1)
+    return pair
+
+
+@pytest.fixture(scope="session")
+def connected() -> Callable[..., Pair]:
+    """connected(link, seed=1, ...) is a Pair whose two ends both know that they are connected."""
+    return _connected
+
+
 @pytest.fixture(scope="session")
 def talk() -> Callable[..., Talk]:
-    """talk(pair, end=..., tcp=2, udp=0, interval=0.02, size=600) begins a conversation."""
+    """talk(pair, end=..., tcp=2, udp=0, interval=0.02, size=600, is_two_way=True) begins a conversation."""
     return Talk
 
 

@@ -1,0 +1,57 @@
+"""Whatever the path does, a TCP flow's packets arrive once, in order and unchanged, and no other packet twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ghost.chaos.spec import parse
+from ghost.simulation.pair import Pair
+
+LINKS = {
+    "everything at once": "rate=10mbit,delay=50ms±10ms,loss=15%,reorder=10%,duplicate=5%,corrupt=2%",
+    "half lost": "rate=10mbit,delay=50ms,loss=50%",
+    "in bursts": "rate=10mbit,delay=50ms,loss=20%,burst=10",
+    "far and thin": "rate=256kbit,queue=500ms,delay=300ms,loss=10%",
+    "much reordering": "rate=10mbit,delay=50ms,reorder=40%",
+}
+
+
+@pytest.mark.parametrize("link", LINKS.values(), ids=LINKS)
+@pytest.mark.parametrize("seed", range(4))
+def test_every_flow_gets_its_stream(link: str, seed: int, talk: Callable[..., Any]) -> None:
+    pair = Pair(parse(link), seed=seed)
+    pair.run_until_connected()
+    conversation = talk(pair, end=pair.now + 4, tcp=2, udp=2, interval=0.2, size=500)
+    pair.run(20)
+    conversation.assert_complete(f"{link}, seed {seed}")
+    for is_up in (True, False):
+        for port in (2000, 2001):
+            arrived, sent = (len(each[is_up, port]) for each in (conversation.arrivals, conversation.sent))
+            assert arrived >= 0.9 * sent, f"{link}, seed {seed}: {arrived} of {sent} prompt packets"
+    for end in (pair.client, pair.server):
+        assert all(peer["queued_bytes"] == 0 for peer in end.snapshot(pair.now)["peers"])
+
+
+@pytest.mark.parametrize("compression", ["auto", "off"])
+@pytest.mark.parametrize("profile", ["noise", "thin"])
+def test_settings_change_bytes_on_the_wire_and_nothing_else(
+    compression: str, profile: str, talk: Callable[..., Any]
+) -> None:
+    pair = Pair(parse("rate=10mbit,delay=20ms,loss=10%"), compression=compression, profile=profile)
+    pair.run_until_connected()
+    conversation = talk(pair, end=pair.now + 1, tcp=2, udp=1, size=1300)
+    pair.run(5)
+    conversation.assert_complete(f"{compression}, {profile}")
+    saved = pair.client.snapshot(pair.now)["peers"][0]["saved_by_compression_bytes"]
+    assert (saved > 0) is (compression == "auto")
+
+
+def test_packets_as_large_as_can_be_come_through(talk: Callable[..., Any]) -> None:
+    pair = Pair(parse("rate=10mbit,delay=20ms,loss=10%"))
+    pair.run_until_connected()
+    conversation = talk(pair, end=pair.now + 0.3, tcp=2, interval=0.1, size=20_000)
+    pair.run(10)
+    conversation.assert_complete("parts of large packets")
