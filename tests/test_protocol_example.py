@@ -25,7 +25,7 @@ from ghost.wire.hello import FEATURE_ZSTD, ClientHello, ServerHello
 DOCUMENT = Path(__file__).parents[1] / "docs" / "protocol.md"
 HEADING = "## Worked example"
 
-SERVER_PRIVATE, CLIENT_PRIVATE = bytes(range(0x00, 0x20)), bytes(range(0x20, 0x40))
+SERVER_PRIVATE, CLIENT_PRIVATE = bytes(range(0x20)), bytes(range(0x20, 0x40))
 CLIENT_EPHEMERAL, SERVER_EPHEMERAL = bytes(range(0x40, 0x60)), bytes(range(0x60, 0x80))
 SECRET, INVITE_ID = bytes(range(0x80, 0xA0)), bytes(range(0xA0, 0xA8))
 CLIENT_ID, SERVER_ID = 0xC1C2C3C4, 0x51525354

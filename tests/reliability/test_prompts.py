@@ -64,9 +64,9 @@ def test_a_clean_path_gets_no_copies_and_bursts_get_few() -> None:
 
 def test_records_leave_in_their_order() -> None:
     sender = pushed(b"a", b"b", b"c")
-    assert sender.has_waiting
+    assert sender.next_time() is not None
     assert [prompt_id for _, prompt_id in sent_between(sender, start=1.0, end=2.0, copies=1)] == [0, 1, 2]
-    assert not sender.has_waiting
+    assert sender.next_time() is None
 
 
 def test_copies_are_spaced_in_time_and_counted() -> None:
@@ -110,7 +110,7 @@ def test_a_record_past_its_time_is_not_sent_again() -> None:
     sender.on_lost(0)
     too_late = 1.0 + LIFETIME + 4 * SRTT + 0.01
     assert sent_between(sender, start=too_late, end=too_late + 1, copies=1) == []
-    assert not sender.has_waiting
+    assert sender.next_time() is None
 
 
 def test_a_newer_record_makes_the_older_one_worthless() -> None:

@@ -163,11 +163,15 @@ class Liar:
         )
         self._mask = mask
 
-    def send(self, plaintext: bytes) -> list[bytes]:
-        """Sends one authentic packet; returns the plaintexts that the server sends at once."""
+    def say(self, plaintext: bytes) -> None:
+        """Sends one authentic packet."""
         datagram = self._epoch.seal(self.numbers, plaintext)
         self.numbers += 1
         self.server.receive_datagram(datagram, self.address, self.now)
+
+    def send(self, plaintext: bytes) -> list[bytes]:
+        """Sends one authentic packet; returns the plaintexts that the server sends at once."""
+        self.say(plaintext)
         return self.listen()
 
     def listen(self) -> list[bytes]:

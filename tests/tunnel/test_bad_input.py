@@ -19,7 +19,7 @@ def recorded(tap: Callable[..., Any], talk: Callable[..., Any]) -> tuple[Pair, l
     """A pair after a short conversation, at rest, and all datagrams that the client and the server sent."""
     pair = Pair(LINK, seed=5)
     up, down = pair.up, pair.down = tap(pair.up), tap(pair.down)
-    pair.run_until_connected()
+    pair.run(1)
     talk(pair, end=pair.now + 0.5)
     pair.run(3)
     assert dropped(pair) == ({}, {})
@@ -60,7 +60,8 @@ def test_garbage_gets_silence(tap: Callable[..., Any], talk: Callable[..., Any])
 
 def test_truncated_datagrams_get_silence(tap: Callable[..., Any], talk: Callable[..., Any]) -> None:
     pair, up, down = recorded(tap, talk)
-    cut = [each[:end] for each in (*up[:3], *down[:3]) for end in (0, 1, 8, 23, 24, 40, 80, len(each) - 1)]
+    whole = [*up[:3], *down[:3]]
+    cut = [each[:end] for each in whole for end in (0, 1, 8, 23, 24, 40, len(each) - 1) if end < len(each)]
     assert answers_to(pair, cut) == 0
     for counters in dropped(pair):
         assert counters.keys() == {"truncated", "foreign"}
@@ -80,7 +81,7 @@ def test_every_recorded_datagram_again_gets_silence(tap: Callable[..., Any], tal
     pair, up, down = recorded(tap, talk)
     assert answers_to(pair, [*up, *down]) == 0
     server, client = dropped(pair)
-    assert server.keys() == {"replayed_handshake", "replayed", "foreign"}
+    assert server.keys() == {"replayed_handshake", "replayed", "foreign", "malformed"}
     assert server["replayed"] > 50
     assert client.keys() == {"replayed", "foreign"}
     assert sum(server.values()) == sum(client.values()) == 2 * len([*up, *down])
@@ -108,7 +109,7 @@ def test_another_tunnels_datagrams_are_foreign(tap: Callable[..., Any], talk: Ca
     pair, _, _ = recorded(tap, talk)
     other = Pair(LinkSpec(), seed=6)
     other.up, other.down = tap(other.up), tap(other.down)
-    other.run_until_connected()
+    other.run(1)
     talk(other, end=other.now + 0.2)
     other.run(1)
     assert answers_to(pair, [*other.up.datagrams, *other.down.datagrams]) == 0
@@ -121,7 +122,7 @@ def test_a_storm_of_all_of_it_leaves_the_traffic_unharmed(
 ) -> None:
     pair = Pair(parse("rate=10mbit,delay=20ms,loss=10%"), seed=seed)
     pair.up, pair.down = tap(pair.up), tap(pair.down)
-    pair.run_until_connected()
+    pair.run(2)
     conversation = talk(pair, end=pair.now + 2)
     rng = random.Random(seed)
     for _ in range(1000):

@@ -7,30 +7,32 @@ from typing import Any
 
 import pytest
 
-from ghost.chaos.spec import parse
 from ghost.simulation.pair import Pair
 
+# With the share of prompt packets that must arrive. A burst is counted in packets, so on a path as quiet as this one it
+# may outlast what a prompt packet is worth.
 LINKS = {
-    "everything at once": "rate=10mbit,delay=50ms±10ms,loss=15%,reorder=10%,duplicate=5%,corrupt=2%",
-    "half lost": "rate=10mbit,delay=50ms,loss=50%",
-    "in bursts": "rate=10mbit,delay=50ms,loss=20%,burst=10",
-    "far and thin": "rate=256kbit,queue=500ms,delay=300ms,loss=10%",
-    "much reordering": "rate=10mbit,delay=50ms,reorder=40%",
+    "everything at once": ("rate=10mbit,delay=50ms±10ms,loss=15%,reorder=10%,duplicate=5%,corrupt=2%", 0.9),
+    "half lost": ("rate=10mbit,delay=50ms,loss=50%", 0.9),
+    "in bursts": ("rate=10mbit,delay=50ms,loss=20%,burst=10", 0.5),
+    "far and thin": ("rate=256kbit,queue=500ms,delay=300ms,loss=10%", 0.9),
+    "much reordering": ("rate=10mbit,delay=50ms,reorder=40%", 1.0),
 }
 
 
-@pytest.mark.parametrize("link", LINKS.values(), ids=LINKS)
+@pytest.mark.parametrize(("link", "prompt_share"), LINKS.values(), ids=LINKS)
 @pytest.mark.parametrize("seed", range(4))
-def test_every_flow_gets_its_stream(link: str, seed: int, talk: Callable[..., Any]) -> None:
-    pair = Pair(parse(link), seed=seed)
-    pair.run_until_connected()
+def test_every_flow_gets_its_stream(
+    link: str, prompt_share: float, seed: int, connected: Callable[..., Pair], talk: Callable[..., Any]
+) -> None:
+    pair = connected(link, seed=seed)
     conversation = talk(pair, end=pair.now + 4, tcp=2, udp=2, interval=0.2, size=500)
     pair.run(20)
     conversation.assert_complete(f"{link}, seed {seed}")
     for is_up in (True, False):
         for port in (2000, 2001):
             arrived, sent = (len(each[is_up, port]) for each in (conversation.arrivals, conversation.sent))
-            assert arrived >= 0.9 * sent, f"{link}, seed {seed}: {arrived} of {sent} prompt packets"
+            assert arrived >= prompt_share * sent, f"{link}, seed {seed}: {arrived} of {sent} prompt packets"
     for end in (pair.client, pair.server):
         assert all(peer["queued_bytes"] == 0 for peer in end.snapshot(pair.now)["peers"])
 
@@ -38,10 +40,9 @@ def test_every_flow_gets_its_stream(link: str, seed: int, talk: Callable[..., An
 @pytest.mark.parametrize("compression", ["auto", "off"])
 @pytest.mark.parametrize("profile", ["noise", "thin"])
 def test_settings_change_bytes_on_the_wire_and_nothing_else(
-    compression: str, profile: str, talk: Callable[..., Any]
+    compression: str, profile: str, connected: Callable[..., Pair], talk: Callable[..., Any]
 ) -> None:
-    pair = Pair(parse("rate=10mbit,delay=20ms,loss=10%"), compression=compression, profile=profile)
-    pair.run_until_connected()
+    pair = connected("rate=10mbit,delay=20ms,loss=10%", compression=compression, profile=profile)
     conversation = talk(pair, end=pair.now + 1, tcp=2, udp=1, size=1300)
     pair.run(5)
     conversation.assert_complete(f"{compression}, {profile}")
@@ -49,9 +50,8 @@ def test_settings_change_bytes_on_the_wire_and_nothing_else(
     assert (saved > 0) is (compression == "auto")
 
 
-def test_packets_as_large_as_can_be_come_through(talk: Callable[..., Any]) -> None:
-    pair = Pair(parse("rate=10mbit,delay=20ms,loss=10%"))
-    pair.run_until_connected()
+def test_packets_as_large_as_can_be_come_through(connected: Callable[..., Pair], talk: Callable[..., Any]) -> None:
+    pair = connected("rate=10mbit,delay=20ms,loss=10%")
     conversation = talk(pair, end=pair.now + 0.3, tcp=2, interval=0.1, size=20_000)
     pair.run(10)
     conversation.assert_complete("parts of large packets")
