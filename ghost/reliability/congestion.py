@@ -25,7 +25,8 @@ from ghost.reliability.span import SpanRate
 
 PACKET: Final = 1480  # bytes: a full datagram on the wire
 INITIAL_PACKETS: Final = 10  # a round trip; RFC 6928's initial window
-LEAST_PACKETS: Final = 4  # a round trip: below it acknowledgements are too rare to steer by
+LEAST_RATE: Final = 4 * PACKET  # bytes a second, 47 kbit/s: below it acknowledgements are too rare to steer by
+LEAST_WINDOW: Final = 4 * PACKET  # bytes
 START_GAIN: Final = 2.0
 START_QUEUE: Final = 0.006  # seconds, or 8 % of the round trip: a queue that scheduling noise does not explain
 START_SAMPLES: Final = 5
@@ -46,6 +47,7 @@ DRAIN_PERIOD: Final = 1.0  # seconds, at least 10 round trips
 PROBE_FIRST: Final = 0.01
 PROBE_MOST: Final = 0.5
 PROBE_PROOF: Final = 0.85  # of the estimate must have been sent and served before it grows further
+STRETCH_LIMIT: Final = 0.015  # more sent than served by this share: the queue grows, though it may not show yet
 HEADROOM: Final = (
     0.080  # seconds of the rate in flight beyond 1.6 round trips: half of the acknowledgements may be lost
 )
@@ -77,7 +79,7 @@ class CongestionControl:
         "_min_rtt",
         "_noise",
         "_drained",
-        "_last_span",
+        "_grown_at",
     )
 
     def __init__(self, *, max_rate: float | None, now: float) -> None:
@@ -96,7 +98,7 @@ class CongestionControl:
         self._next_drain = now
         self._min_rtt = INITIAL_RTT
         self._noise = 0.0
-        self._last_span = 0.0
+        self._grown_at = now
         self._drained: list[float] = []  # queue samples of the drain that is under way
         self.pacing_rate = 0.0
         self._set_pacing(START_GAIN)
@@ -111,7 +113,7 @@ class CongestionControl:
     def window(self) -> float:
         """Bytes in flight beyond which nothing more is sent, whatever the pacing says."""
         gain = START_GAIN if self.mode is Mode.START else 1.0
-        return max(gain * self.rate * (1.6 * self._min_rtt + HEADROOM), INITIAL_PACKETS * PACKET)
+        return max(gain * self.rate * (1.6 * self._min_rtt + HEADROOM), LEAST_WINDOW)
 
     def on_ack(self, packet: SentPacket, *, arrived: float, ack_delay: float, rtt: RttEstimator, now: float) -> None:
         """`packet` is the largest newly acknowledged one, `arrived` its arrival on the receiver's clock."""
@@ -120,14 +122,14 @@ class CongestionControl:
         self._samples += 1
         self._min_rtt = rtt.min_rtt
         self.delay.update(arrived - packet.time, rtt.latest - ack_delay, now=now, min_rtt=rtt.min_rtt)
-        span_rtts = 0.5 if self.mode is Mode.START else 1.0
-        window = max(span_rtts * rtt.min_rtt, SPAN_PACKETS * PACKET / self.rate, LEAST_HORIZON)
-        span = self._span.update(packet, arrived=arrived, window=window)
-        self._last_span = span or self._last_span
+        window = max(
+            (0.5 if self.mode is Mode.START else 1.0) * rtt.min_rtt, SPAN_PACKETS * PACKET / self.rate, LEAST_HORIZON
+        )
+        has_span = self._span.update(packet, arrived=arrived, window=window)
         if self.mode is Mode.START:
-            self._on_start_ack(span, rtt=rtt, now=now)
+            self._on_start_ack(has_span, now=now)
         else:
-            self._on_steady_ack(packet, span, window=window, rtt=rtt, now=now)
+            self._on_steady_ack(packet, has_span, window=window, now=now)
         self._updated = now
 
     def on_blackout(self) -> None:
@@ -138,52 +140,60 @@ class CongestionControl:
         self._span.forget()
         self.delay = QueueDelay()
 
-    def _on_start_ack(self, span: float | None, *, rtt: RttEstimator, now: float) -> None:
-        if span is not None:
-            self.rate = max(self.rate, min(span, 2 * self.rate))
-        queue_limit = max(START_QUEUE, 0.08 * rtt.min_rtt) + 2 * self.delay.jitter
-        if self._samples >= START_SAMPLES and span is not None and self.delay.queue > queue_limit:
+    def _on_start_ack(self, has_span: bool, *, now: float) -> None:
+        if has_span:
+            self.rate = max(self.rate, min(self._span.rate, 2 * self.rate))
+        queue_limit = max(START_QUEUE, 0.08 * self._min_rtt) + 2 * self.delay.jitter
+        if self._samples >= START_SAMPLES and has_span and self.delay.queue > queue_limit:
             self.mode = Mode.STEADY
-            self.rate = span
-            self._next_drain = now + self._drain_period(rtt)
-            self._interval_end = now + rtt.min_rtt
+            self.rate = self._span.rate
+            self._next_drain = now + self._drain_period
+            self._interval_end = now + self._min_rtt
             self._set_pacing(DRAIN_GAIN)
             return
         self._set_pacing(START_GAIN)
 
-    def _on_steady_ack(
-        self, packet: SentPacket, span: float | None, *, window: float, rtt: RttEstimator, now: float
-    ) -> None:
+    def _on_steady_ack(self, packet: SentPacket, has_span: bool, *, window: float, now: float) -> None:
         queue, target = max(0.0, self.delay.queue - self._noise), self.target
+        slack = target + 2 * self.delay.jitter
         self._least_queue = min(self._least_queue, queue)
         is_draining = now < self._drain_until
         if is_draining:
             self._drained.append(self.delay.queue)
         is_saturated = self._least_queue > 0.3 * target and not packet.is_app_limited
-        if span is not None and not is_draining and (is_saturated or span > self.rate):
+        if has_span and not is_draining and (is_saturated or self._span.rate > self.rate):
             share = min(1.0, 2 * (now - self._updated) / window)
-            self.rate += share * (span - self.rate)
-        if queue >= target / 2 + self.delay.jitter or packet.is_app_limited or is_draining:
+            self.rate += share * (self._span.rate - self.rate)
+        has_queue = queue >= target / 2 + self.delay.jitter
+        if has_queue:
+            self._probe = PROBE_FIRST
+        if has_queue or packet.is_app_limited or is_draining:
             self._unsaturated_since = None
-            if queue >= target / 2 + self.delay.jitter:
-                self._probe = PROBE_FIRST
         elif self._unsaturated_since is None:
             self._unsaturated_since = now
+        self._grow(packet, now)
         if now >= self._interval_end:
-            self._end_interval(rtt, now)
+            self._end_interval(now)
         gain = 1 + max(-LARGEST_CUT, min(CREEP, QUEUE_GAIN * (target - queue) / self._horizon))
-        if queue > 0.030 + target + 2 * self.delay.jitter:
+        if queue > 0.030 + slack:
             gain = min(gain, 0.7)
-        elif queue > 2 * target + 0.004 + 2 * self.delay.jitter:
+        elif queue > 0.004 + target + slack:
             gain = min(gain, 0.92)
         self._set_pacing(min(gain, DRAIN_GAIN) if is_draining else gain)
 
-    def _end_interval(self, rtt: RttEstimator, now: float) -> None:
-        """Every half round trip: grow where the path stayed empty, and start a drain when it is time."""
-        is_unsaturated = self._unsaturated_since is not None and now - self._unsaturated_since > self._horizon / 2
-        if is_unsaturated and self._last_span >= PROBE_PROOF * self.rate:
+    def _grow(self, packet: SentPacket, now: float) -> None:
+        """Probes an unsaturated path for more, a step at a time: only when all that the last step sent was served."""
+        since = self._unsaturated_since
+        if since is None or now - since < self._horizon / 2 or packet.time < self._grown_at:
+            return
+        span = self._span
+        if span.rate >= PROBE_PROOF * self.rate and span.sent_rate < (1 + STRETCH_LIMIT) * span.rate:
             self.rate *= 1 + self._probe
             self._probe = min(2 * self._probe, PROBE_MOST)
+        self._grown_at = now
+
+    def _end_interval(self, now: float) -> None:
+        """Every half round trip: forget the interval's least queue, drain when it is time, learn what a drain showed."""
         self._interval_end = now + self._horizon / 2
         self._least_queue = float("inf")
         if self._drained and now >= self._drain_until:
@@ -192,10 +202,11 @@ class CongestionControl:
             self._drained.clear()
         if now >= self._next_drain:
             self._drain_until = now + self._horizon
-            self._next_drain = now + self._drain_period(rtt)
+            self._next_drain = now + self._drain_period
 
-    def _drain_period(self, rtt: RttEstimator) -> float:
-        return max(DRAIN_PERIOD, 10 * rtt.min_rtt)
+    @property
+    def _drain_period(self) -> float:
+        return max(DRAIN_PERIOD, 10 * self._min_rtt)
 
     @property
     def _horizon(self) -> float:
@@ -203,6 +214,5 @@ class CongestionControl:
         return max(self._min_rtt, LEAST_HORIZON)
 
     def _set_pacing(self, gain: float) -> None:
-        least = LEAST_PACKETS * PACKET / max(self._min_rtt, 0.01)
-        self.rate = max(self.rate, least)
-        self.pacing_rate = min(max(gain * self.rate, least), self._max_rate)
+        self.rate = max(self.rate, LEAST_RATE)
+        self.pacing_rate = min(max(gain * self.rate, LEAST_RATE), self._max_rate)

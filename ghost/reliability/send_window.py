@@ -14,6 +14,7 @@ from ghost.wire.numbers import expand
 
 MAX_SYMBOLS: Final = 4096
 """Between the oldest unknown symbol and the newest: 50 Mbit/s over 900 ms, and 6 MB of memory at the most."""
+MAX_SPAN: Final = MAX_MEMBERS_SIZE * 8
 _SHIFT_STEP: Final = 256
 
 
@@ -97,23 +98,30 @@ class SendWindow:
         """How many symbols the receiver lacks of those up to the newest that it knows."""
         return (self._unknown & (1 << max(self._highest_known + 1 - self._base, 0)) - 1).bit_count()
 
-    def members(self, limit: int) -> list[int]:
+    def members(self, limit: int, turn: int) -> list[int]:
         """What a repair should cover: at most `limit` symbols, ascending, and no further apart than it can say.
 
-        Missing ones below the newest known, oldest first; then the newest of those without news.
+        Missing ones below the newest known, oldest first; then the newest of those without news. Where there are more
+        missing ones than a repair can cover, successive repairs (`turn`) start one further on and go round, so that
+        as many repairs as there are missing symbols solve them all.
         """
-        chosen: list[int] = []
+        missing = []
         for symbol_id in self._payloads:
-            if symbol_id > self._highest_known or len(chosen) == limit:
+            if symbol_id > self._highest_known:
                 break
-            chosen.append(symbol_id)
+            missing.append(symbol_id)
+        if missing and (len(missing) > limit or missing[-1] - missing[0] >= MAX_SPAN):
+            start = turn % len(missing)
+            chosen = missing[start : start + limit]
+            return [symbol_id for symbol_id in chosen if symbol_id - chosen[0] < MAX_SPAN]
+        chosen = missing
         tail: list[int] = []
         for symbol_id in reversed(self._payloads):
             if symbol_id <= self._highest_known or len(chosen) + len(tail) == limit:
                 break
             tail.append(symbol_id)
         chosen += reversed(tail)
-        return [symbol_id for symbol_id in chosen if symbol_id - chosen[0] < MAX_MEMBERS_SIZE * 8]
+        return [symbol_id for symbol_id in chosen if symbol_id - chosen[0] < MAX_SPAN]
 
     def oldest(self) -> int | None:
         return next(iter(self._payloads), None)

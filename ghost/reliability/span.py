@@ -16,30 +16,38 @@ from ghost.reliability.loss import SentPacket
 
 class _Arrival(NamedTuple):
     arrived: float
-    number: int
-    sent_bytes: int
+    packet: SentPacket
 
 
 class SpanRate:
-    """Arrivals of the last window, in order of both number and arrival."""
+    """`rate` as above and `sent_rate`, what was sent per second of the same packets' departures: both 0 at first.
 
-    __slots__ = ("_arrivals",)
+    Where more is sent than served the queue grows, by exactly their ratio: the one-way delay's slope is
+    sent_rate / rate - 1.
+    """
+
+    __slots__ = ("rate", "sent_rate", "_arrivals")
 
     def __init__(self) -> None:
-        self._arrivals: deque[_Arrival] = deque()
+        self.rate = 0.0
+        self.sent_rate = 0.0
+        self._arrivals: deque[_Arrival] = deque()  # of the last window, in order of both number and arrival
 
-    def update(self, packet: SentPacket, *, arrived: float, window: float) -> float | None:
-        """Bytes a second over the last `window` seconds; None while arrivals do not reach back that far."""
+    def update(self, packet: SentPacket, *, arrived: float, window: float) -> bool:
+        """Measures over the last `window` seconds; False while arrivals do not reach back that far."""
         arrivals = self._arrivals
-        if arrivals and (packet.number <= arrivals[-1].number or arrived < arrivals[-1].arrived):
-            return None
-        arrivals.append(_Arrival(arrived, packet.number, packet.sent_bytes))
+        if arrivals and (packet.number <= arrivals[-1].packet.number or arrived < arrivals[-1].arrived):
+            return False
+        arrivals.append(_Arrival(arrived, packet))
         while len(arrivals) > 2 and arrivals[1].arrived <= arrived - window:
             arrivals.popleft()
         first = arrivals[0]
-        if arrived - first.arrived < window or len(arrivals) < 2:
-            return None
-        return (packet.sent_bytes - first.sent_bytes) / (arrived - first.arrived)
+        if arrived - first.arrived < window or packet.time <= first.packet.time:
+            return False
+        size = packet.sent_bytes - first.packet.sent_bytes
+        self.rate = size / (arrived - first.arrived)
+        self.sent_rate = size / (packet.time - first.packet.time)
+        return True
 
     def forget(self) -> None:
         self._arrivals.clear()

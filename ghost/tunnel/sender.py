@@ -189,7 +189,7 @@ class Sender:
             parts.append(frames.PING) if symbol is None else parts.insert(0, frames.PING)
         plaintext = b"".join(parts)
         if symbol is None:
-            plaintext += frames.padding(min(self._pad(len(plaintext)), self._room - len(plaintext)))
+            plaintext += frames.padding(min(self._pad(len(plaintext)), max(0, self._room - len(plaintext))))
         elif symbol != CODED:
             self._window.on_sent(symbol, self._next_packet_number)
         is_eliciting = is_head_eliciting or is_probe or bool(prompts) or symbol is not None
@@ -269,11 +269,11 @@ class Sender:
         """
         window = self._coding_window()
         if is_probe and len(self._window):
-            members = self._window.members(window or self._owed_probes)
+            members = self._window.members(window or self._owed_probes, self._repairs.repairs)
             if not window:
                 members = members[self._owed_probes % len(members) :][:1]
         elif self._is_repair_due():
-            members = self._window.members(window)
+            members = self._window.members(window, self._repairs.repairs)
         else:
             return self._append_new(parts, room)
         if len(members) <= 1:

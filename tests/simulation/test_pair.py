@@ -70,13 +70,11 @@ def test_the_order_of_hashes_has_no_part_in_it() -> None:
     """Each process orders sets of bytes in its own way: nothing may depend on it."""
     root = Path(__file__).parents[2]
     script = f"import runpy, zlib; print(zlib.crc32(runpy.run_path({str(__file__)!r})['history'](3).encode()))"
+    environments = ({**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": seed} for seed in ("1", "2", "3"))
     outputs = {
-        subprocess.run(
-            [sys.executable, "-c", script], cwd=root, env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)},
-            capture_output=True, text=True, timeout=60, check=True,
-        ).stdout
-        for seed in ("1", "2", "3")
-    }  # fmt: skip
+        subprocess.run([sys.executable, "-c", script], env=each, capture_output=True, timeout=60, check=True).stdout
+        for each in environments
+    }
     assert len(outputs) == 1
 
 

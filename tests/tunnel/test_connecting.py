@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ghost.chaos.spec import LinkSpec, parse
+from ghost.simulation import packets
 from ghost.simulation.measure import percentile
 from ghost.simulation.pair import WALL_OFFSET, Pair
 from ghost.tunnel.client import LOST_AFTER, SILENCE
@@ -152,8 +153,6 @@ def test_clients_that_come_at_once_get_addresses_of_their_own(
 
 
 def test_each_client_gets_its_own_packets_and_cannot_speak_for_another(talk: Callable[..., Any]) -> None:
-    from ghost.simulation import packets
-
     pair = Pair(LINK)
     other = pair.add_guest("other")
     pair.run(2)
