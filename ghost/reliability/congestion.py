@@ -3,11 +3,12 @@
 Loss by itself is no signal here. The rate follows the span rate (span.py) while the one-way delay shows a queue, and
 grows while it shows none:
 
-    START   pace at twice the rate seen, which doubles it each round trip, until a queue appears: then the span rate
-            is the bottleneck's.
+    START   pace at twice the rate seen, which doubles it each round trip, until a queue appears and less is served
+            than sent: then the span rate is the bottleneck's.
+    DRAIN   send less, until as much arrives as is sent: the queue is empty, and what delay is left is the path's own
+            jitter or somebody else's queue. From then on only what exceeds that counts. After START, and once a second.
     STEADY  pace at the estimate, corrected by the queue's distance from its target of a few packets. An unsaturated
-            path is probed with growing steps; once a second one round trip at 90 % drains what stands, so that the
-            base delay stays true.
+            path is probed with growing steps, each only after all that the last one sent was served.
 
 Bytes here are wire bytes: datagrams with their IP and UDP headers, first transmissions, repairs and acknowledgements
 alike. Repairs are inside the rate, never on top of it.
@@ -15,6 +16,7 @@ alike. Repairs are inside the rate, never on top of it.
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum
 from typing import Final
 
@@ -27,34 +29,42 @@ PACKET: Final = 1480  # bytes: a full datagram on the wire
 INITIAL_PACKETS: Final = 10  # a round trip; RFC 6928's initial window
 LEAST_RATE: Final = 4 * PACKET  # bytes a second, 47 kbit/s: below it acknowledgements are too rare to steer by
 LEAST_WINDOW: Final = 4 * PACKET  # bytes
-START_GAIN: Final = 2.0
-START_QUEUE: Final = 0.006  # seconds, or 8 % of the round trip: a queue that scheduling noise does not explain
-START_SAMPLES: Final = 5
-SPAN_PACKETS: Final = 10
-
-TARGET_PACKETS: Final = 3  # a standing queue short enough for calls, long enough to see that the path is full
-LEAST_TARGET: Final = 0.005  # seconds: a turn of a busy receiver takes 1-3 ms and hides anything shorter
-MOST_TARGET: Final = 0.006
-NOISE_MOST: Final = 0.003
-"""Seconds, beyond 1.5 times the jitter: what a drained path may still show and is not taken for a queue. Schedulers and
-timers of the two hosts account for 0.5-1 ms; a standing queue of somebody else must not be believed to be noise."""
-LEAST_HORIZON: Final = 0.020  # seconds: on shorter round trips batches and acknowledgements set the pace of news
-QUEUE_GAIN: Final = 0.5
-CREEP: Final = 0.02
-LARGEST_CUT: Final = 0.3
-DRAIN_GAIN: Final = 0.90
-DRAIN_PERIOD: Final = 1.0  # seconds, at least 10 round trips
-PROBE_FIRST: Final = 0.01
-PROBE_MOST: Final = 0.5
-PROBE_PROOF: Final = 0.85  # of the estimate must have been sent and served before it grows further
-STRETCH_LIMIT: Final = 0.015  # more sent than served by this share: the queue grows, though it may not show yet
 HEADROOM: Final = (
     0.080  # seconds of the rate in flight beyond 1.6 round trips: half of the acknowledgements may be lost
 )
 
+LEAST_HORIZON: Final = 0.020  # seconds: on shorter round trips batches and acknowledgements set the pace of news
+SPAN_PACKETS: Final = 10
+
+START_GAIN: Final = 2.0
+START_QUEUE: Final = 0.006  # seconds, or 8 % of the round trip: a queue that scheduling noise does not explain
+START_STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
+START_SAMPLES: Final = 5
+
+DRAIN_PERIOD: Final = 1.0  # seconds, at least 10 round trips
+DRAIN_GAIN: Final = 0.90
+DRAIN_GAIN_AFTER_START: Final = 0.5  # START leaves up to a round trip's worth of queue
+DRAIN_MOST: Final = 4  # horizons: by then the queue is not ours
+DRAINED: Final = 0.03  # more arriving than sent by less than this share: there is no queue left to arrive from
+FLOORS: Final = 8  # drains remembered
+
+TARGET_PACKETS: Final = 3  # a standing queue short enough for calls, long enough to see that the path is full
+LEAST_TARGET: Final = 0.005  # seconds: a turn of a busy receiver takes 1-3 ms and hides anything shorter
+MOST_TARGET: Final = 0.006
+QUEUE_GAIN: Final = 0.5
+CREEP: Final = 0.02
+LARGEST_CUT: Final = 0.3
+CONGESTED: Final = 0.025  # seconds of queue beyond twice the target: what is lost now is dropped by it
+
+PROBE_FIRST: Final = 0.01
+PROBE_MOST: Final = 0.5
+PROBE_PROOF: Final = 0.85  # of the estimate must have been sent and served before it grows further
+STRETCH_LIMIT: Final = 0.015  # more sent than served by this share: the queue grows, though it may not show yet
+
 
 class Mode(Enum):
     START = "start"
+    DRAIN = "drain"
     STEADY = "steady"
 
 
@@ -66,41 +76,46 @@ class CongestionControl:
         "rate",
         "pacing_rate",
         "delay",
+        "queue",
         "_span",
         "_max_rate",
         "_samples",
         "_updated",
+        "_min_rtt",
+        "_mode_since",
+        "_drain_gain",
+        "_drained",
+        "_floors",
+        "_next_drain",
         "_least_queue",
         "_interval_end",
         "_unsaturated_since",
         "_probe",
-        "_drain_until",
-        "_next_drain",
-        "_min_rtt",
-        "_noise",
-        "_drained",
         "_grown_at",
     )
 
     def __init__(self, *, max_rate: float | None, now: float) -> None:
         self.mode = Mode.START
         self.rate = INITIAL_PACKETS * PACKET / INITIAL_RTT
+        self.pacing_rate = 0.0
         self.delay = QueueDelay()
+        self.queue = 0.0
+        """Seconds of queue that is ours, as far as it can be told."""
         self._span = SpanRate()
         self._max_rate = max_rate or float("inf")
         self._samples = 0
         self._updated = now
+        self._min_rtt = INITIAL_RTT
+        self._mode_since = now
+        self._drain_gain = DRAIN_GAIN_AFTER_START
+        self._drained: list[float] = []  # queue samples of the drain that is under way
+        self._floors: deque[float] = deque(maxlen=FLOORS)  # what was left after the last drains
+        self._next_drain = now
         self._least_queue = float("inf")
         self._interval_end = now
         self._unsaturated_since: float | None = None
         self._probe = PROBE_FIRST
-        self._drain_until = now
-        self._next_drain = now
-        self._min_rtt = INITIAL_RTT
-        self._noise = 0.0
         self._grown_at = now
-        self._drained: list[float] = []  # queue samples of the drain that is under way
-        self.pacing_rate = 0.0
         self._set_pacing(START_GAIN)
 
     @property
@@ -115,6 +130,11 @@ class CongestionControl:
         gain = START_GAIN if self.mode is Mode.START else 1.0
         return max(gain * self.rate * (1.6 * self._min_rtt + HEADROOM), LEAST_WINDOW)
 
+    @property
+    def is_congested(self) -> bool:
+        """Whether losses are now more likely the queue's than the path's."""
+        return self.queue > CONGESTED + 2 * self.target
+
     def on_ack(self, packet: SentPacket, *, arrived: float, ack_delay: float, rtt: RttEstimator, now: float) -> None:
         """`packet` is the largest newly acknowledged one, `arrived` its arrival on the receiver's clock."""
         if not self._samples:
@@ -122,14 +142,16 @@ class CongestionControl:
         self._samples += 1
         self._min_rtt = rtt.min_rtt
         self.delay.update(arrived - packet.time, rtt.latest - ack_delay, now=now, min_rtt=rtt.min_rtt)
-        window = max(
-            (0.5 if self.mode is Mode.START else 1.0) * rtt.min_rtt, SPAN_PACKETS * PACKET / self.rate, LEAST_HORIZON
-        )
+        self.queue = max(0.0, self.delay.queue - min(self._floors, default=0.0))
+        horizons = 1.0 if self.mode is Mode.STEADY else 0.5
+        window = max(horizons * self._horizon, SPAN_PACKETS * PACKET / self.rate)
         has_span = self._span.update(packet, arrived=arrived, window=window)
         if self.mode is Mode.START:
-            self._on_start_ack(has_span, now=now)
+            self._on_start_ack(has_span, window, now)
+        elif self.mode is Mode.DRAIN:
+            self._on_drain_ack(packet, has_span, window, now)
         else:
-            self._on_steady_ack(packet, has_span, window=window, now=now)
+            self._on_steady_ack(packet, has_span, window, now)
         self._updated = now
 
     def on_blackout(self) -> None:
@@ -138,75 +160,81 @@ class CongestionControl:
 
     def on_path_change(self) -> None:
         self._span.forget()
+        self._floors.clear()
         self.delay = QueueDelay()
 
-    def _on_start_ack(self, has_span: bool, *, now: float) -> None:
+    def _on_start_ack(self, has_span: bool, window: float, now: float) -> None:
+        span, jitter = self._span, self.delay.jitter
         if has_span:
-            self.rate = max(self.rate, min(self._span.rate, 2 * self.rate))
-        queue_limit = max(START_QUEUE, 0.08 * self._min_rtt) + 2 * self.delay.jitter
-        if self._samples >= START_SAMPLES and has_span and self.delay.queue > queue_limit:
-            self.mode = Mode.STEADY
-            self.rate = self._span.rate
-            self._next_drain = now + self._drain_period
-            self._interval_end = now + self._min_rtt
-            self._set_pacing(DRAIN_GAIN)
-            return
-        self._set_pacing(START_GAIN)
+            self.rate = max(self.rate, min(span.rate, 2 * self.rate))
+        has_queue = self.queue > max(START_QUEUE, 0.08 * self._min_rtt) + 2 * jitter
+        is_stretched = has_span and span.stretch > START_STRETCH + jitter / window
+        if self._samples >= START_SAMPLES and has_queue and is_stretched:
+            self.rate = span.rate
+            self._drain(DRAIN_GAIN_AFTER_START, now)
+        else:
+            self._set_pacing(START_GAIN)
 
-    def _on_steady_ack(self, packet: SentPacket, has_span: bool, *, window: float, now: float) -> None:
-        queue, target = max(0.0, self.delay.queue - self._noise), self.target
-        slack = target + 2 * self.delay.jitter
-        self._least_queue = min(self._least_queue, queue)
-        is_draining = now < self._drain_until
-        if is_draining:
+    def _drain(self, gain: float, now: float) -> None:
+        self.mode, self._mode_since = Mode.DRAIN, now
+        self._drain_gain = gain
+        self._drained.clear()
+        self._set_pacing(gain)
+
+    def _on_drain_ack(self, packet: SentPacket, has_span: bool, window: float, now: float) -> None:
+        """Only packets sent since the drain began tell of it; the latter half of them what it left."""
+        if packet.time >= self._mode_since:
             self._drained.append(self.delay.queue)
+        span = self._span
+        is_empty = has_span and span.since >= self._mode_since and -span.stretch < DRAINED + self.delay.jitter / window
+        if is_empty:
+            settled = sorted(self._drained[len(self._drained) // 2 :])
+            self._floors.append(settled[len(settled) // 2])
+        if is_empty or now - self._mode_since > DRAIN_MOST * self._horizon:
+            self.mode, self._mode_since = Mode.STEADY, now
+            self._next_drain = now + max(DRAIN_PERIOD, 10 * self._min_rtt)
+            self._unsaturated_since = None
+            self._least_queue = float("inf")
+            self._interval_end = now + self._horizon / 2
+            self._set_pacing(1.0)
+
+    def _on_steady_ack(self, packet: SentPacket, has_span: bool, window: float, now: float) -> None:
+        span, queue, target, jitter = self._span, self.queue, self.target, self.delay.jitter
+        self._least_queue = min(self._least_queue, queue)
         is_saturated = self._least_queue > 0.3 * target and not packet.is_app_limited
-        if has_span and not is_draining and (is_saturated or self._span.rate > self.rate):
+        if has_span and span.since >= self._mode_since and (is_saturated or span.rate > self.rate):
             share = min(1.0, 2 * (now - self._updated) / window)
-            self.rate += share * (self._span.rate - self.rate)
-        has_queue = queue >= target / 2 + self.delay.jitter
+            self.rate += share * (span.rate - self.rate)
+        has_queue = queue >= target / 2 + jitter
         if has_queue:
             self._probe = PROBE_FIRST
-        if has_queue or packet.is_app_limited or is_draining:
+        if has_queue or packet.is_app_limited:
             self._unsaturated_since = None
         elif self._unsaturated_since is None:
             self._unsaturated_since = now
-        self._grow(packet, now)
+        else:
+            self._grow(packet, window, now)
         if now >= self._interval_end:
-            self._end_interval(now)
+            self._interval_end = now + self._horizon / 2
+            self._least_queue = float("inf")
         gain = 1 + max(-LARGEST_CUT, min(CREEP, QUEUE_GAIN * (target - queue) / self._horizon))
-        if queue > 0.030 + slack:
+        if queue > 0.030 + target + 2 * jitter:
             gain = min(gain, 0.7)
-        elif queue > 0.004 + target + slack:
+        elif queue > 0.004 + 2 * target + 2 * jitter:
             gain = min(gain, 0.92)
-        self._set_pacing(min(gain, DRAIN_GAIN) if is_draining else gain)
+        self._set_pacing(gain)
+        if now >= self._next_drain:
+            self._drain(DRAIN_GAIN, now)
 
-    def _grow(self, packet: SentPacket, now: float) -> None:
+    def _grow(self, packet: SentPacket, window: float, now: float) -> None:
         """Probes an unsaturated path for more, a step at a time: only when all that the last step sent was served."""
-        since = self._unsaturated_since
-        if since is None or now - since < self._horizon / 2 or packet.time < self._grown_at:
+        if now - (self._unsaturated_since or now) < self._horizon / 2 or packet.time < self._grown_at:
             return
         span = self._span
-        if span.rate >= PROBE_PROOF * self.rate and span.sent_rate < (1 + STRETCH_LIMIT) * span.rate:
+        if span.rate >= PROBE_PROOF * self.rate and span.stretch < STRETCH_LIMIT + self.delay.jitter / window:
             self.rate *= 1 + self._probe
             self._probe = min(2 * self._probe, PROBE_MOST)
         self._grown_at = now
-
-    def _end_interval(self, now: float) -> None:
-        """Every half round trip: forget the interval's least queue, drain when it is time, learn what a drain showed."""
-        self._interval_end = now + self._horizon / 2
-        self._least_queue = float("inf")
-        if self._drained and now >= self._drain_until:
-            settled = sorted(self._drained[len(self._drained) // 2 :])
-            self._noise = min(settled[len(settled) // 2], NOISE_MOST + 1.5 * self.delay.jitter)
-            self._drained.clear()
-        if now >= self._next_drain:
-            self._drain_until = now + self._horizon
-            self._next_drain = now + self._drain_period
-
-    @property
-    def _drain_period(self) -> float:
-        return max(DRAIN_PERIOD, 10 * self._min_rtt)
 
     @property
     def _horizon(self) -> float:

@@ -10,8 +10,8 @@ MEMORY: Final = 256
 """Packets: the standard deviation of the estimate at 30 % loss is then 2 %, and a change is followed in a second
 at 256 packets a second."""
 PRIOR: Final = 0.1
-"""What is assumed before anything is known: the first losses of a lossy path would otherwise wait a round trip for their
-repair, which an inner TCP in slow start takes for congestion."""
+"""What is assumed before anything is known: the first losses of a lossy path would otherwise wait a round trip for
+their repair, which an inner TCP in slow start takes for congestion."""
 PRIOR_WEIGHT: Final = 8  # packets: after 150 clean ones less than 0.5 % of it is left
 
 

@@ -20,17 +20,18 @@ class _Arrival(NamedTuple):
 
 
 class SpanRate:
-    """`rate` as above and `sent_rate`, what was sent per second of the same packets' departures: both 0 at first.
+    """`rate` in bytes a second, as above, over packets that left from `since` on; both 0 before the first measurement.
 
-    Where more is sent than served the queue grows, by exactly their ratio: the one-way delay's slope is
-    sent_rate / rate - 1.
+    `stretch` is by how much longer the packets took to arrive than to leave, as a share: the slope of the one-way
+    delay. Above 0 a queue grows, below 0 one shrinks.
     """
 
-    __slots__ = ("rate", "sent_rate", "_arrivals")
+    __slots__ = ("rate", "since", "stretch", "_arrivals")
 
     def __init__(self) -> None:
         self.rate = 0.0
-        self.sent_rate = 0.0
+        self.since = 0.0
+        self.stretch = 0.0
         self._arrivals: deque[_Arrival] = deque()  # of the last window, in order of both number and arrival
 
     def update(self, packet: SentPacket, *, arrived: float, window: float) -> bool:
@@ -44,9 +45,9 @@ class SpanRate:
         first = arrivals[0]
         if arrived - first.arrived < window or packet.time <= first.packet.time:
             return False
-        size = packet.sent_bytes - first.packet.sent_bytes
-        self.rate = size / (arrived - first.arrived)
-        self.sent_rate = size / (packet.time - first.packet.time)
+        self.rate = (packet.sent_bytes - first.packet.sent_bytes) / (arrived - first.arrived)
+        self.since = first.packet.time
+        self.stretch = (arrived - first.arrived) / (packet.time - first.packet.time) - 1
         return True
 
     def forget(self) -> None:

@@ -9,6 +9,7 @@ client never gives up by itself, except when the server, having recognised it, r
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from random import Random
 from typing import Any, Final
@@ -70,6 +71,7 @@ class ClientEndpoint:
         self._attempt_ends = 0.0
         self._connection: Connection | None = None
         self._is_connected = False
+        self._silent_since = math.inf
         self._rekey_slack = rng.random() * REKEY_JITTER
         self._interface: Connected | None = None
         self._refusal: str | None = None
@@ -121,6 +123,7 @@ class ClientEndpoint:
         if connection is None:
             return
         connection.handle_timeout(now)
+        self._note_silence(connection, now)
         if self._is_connected and self._is_silent(now, LOST_AFTER):
             self._is_connected = False
             self._events.append(Disconnected(f"no answer for {now - connection.last_contact:.0f} s"))
@@ -160,10 +163,10 @@ class ClientEndpoint:
         if connection is not None:
             times.append(connection.next_timeout())
             # only what handle_timeout will act upon: a time that stays in the past would spin the driver
-            if connection.sender.probes_unanswered and self._is_connected:
-                times.append(connection.last_contact + LOST_AFTER)
-            if connection.sender.probes_unanswered and self._handshake is None and self._refusal is None:
-                times.append(connection.last_contact + SILENCE)
+            if self._is_connected:
+                times.append(self._silent_since + LOST_AFTER)
+            if self._handshake is None and self._refusal is None:
+                times.append(self._silent_since + SILENCE)
         return min(times, default=None)
 
     def next_event(self) -> Event | None:
@@ -189,14 +192,18 @@ class ClientEndpoint:
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
+    def _note_silence(self, connection: Connection, now: float) -> None:
+        """Silence begins with the last contact, but not long before the first unanswered probe.
+
+        An idle server had no reason to speak, and one lost keep-alive is no reason for a handshake.
+        """
+        if not connection.sender.probes_unanswered:
+            self._silent_since = math.inf
+        elif self._silent_since == math.inf or connection.last_contact > self._silent_since:
+            self._silent_since = max(connection.last_contact, now - SILENCE / 2)
+
     def _is_silent(self, now: float, limit: float) -> bool:
-        """Whether the server has left something unanswered and said nothing for `limit` seconds."""
-        connection = self._connection
-        return (
-            connection is not None
-            and connection.sender.probes_unanswered > 0
-            and now >= connection.last_contact + limit
-        )
+        return now >= self._silent_since + limit
 
     def _begin_handshake(self, now: float) -> None:
         interval = self._handshake.interval if self._handshake else FIRST_REPEAT

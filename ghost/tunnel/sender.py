@@ -126,7 +126,8 @@ class Sender:
         if outcome.acked:
             self.probes_unanswered = 0
         self.loss_rate.forgive(outcome.spurious)
-        self.loss_rate.update(outcome.acked, outcome.lost)
+        if not self.congestion.is_congested:  # a full queue's drops are no measure for redundancy
+            self.loss_rate.update(outcome.acked, outcome.lost)
         for packet in outcome.acked:
             if packet.symbol is not None:
                 self._window.on_known(packet.symbol)

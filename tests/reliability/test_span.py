@@ -11,11 +11,13 @@ from ghost.reliability.span import SpanRate
 
 SIZE = 1000
 BOTTLENECK = 1e6  # bytes a second
+GAP = SIZE / BOTTLENECK
+WINDOW = 0.1
 
 
-def packet(number: int) -> SentPacket:
+def packet(number: int, *, gap: float = GAP) -> SentPacket:
     return SentPacket(
-        number=number, time=0.0, size=SIZE, sent_bytes=SIZE * (number + 1), sources=0, repairs=0,
+        number=number, time=number * gap, size=SIZE, sent_bytes=SIZE * (number + 1), sources=0, repairs=0,
         symbol=None, prompts=(), is_app_limited=False,
     )  # fmt: skip
 
@@ -24,28 +26,36 @@ def packet(number: int) -> SentPacket:
 @pytest.mark.parametrize("seed", range(3))
 def test_loss_behind_the_bottleneck_does_not_bias_it(seed: int, loss: float) -> None:
     rng, span = random.Random(seed), SpanRate()
-    rates = [
-        span.update(packet(number), arrived=number * SIZE / BOTTLENECK, window=0.1)
+    measured = [
+        span.rate
         for number in range(1000)
-        if rng.random() >= loss
+        if rng.random() >= loss and span.update(packet(number), arrived=5 + number * GAP, window=WINDOW)
     ]
-    measured = [rate for rate in rates if rate is not None]
     assert len(measured) > 100
-    assert measured == pytest.approx([BOTTLENECK] * len(measured))
+    assert measured == pytest.approx([BOTTLENECK] * len(measured)), f"seed {seed}"
+
+
+def test_a_sender_faster_than_the_bottleneck_does_not_bias_it_either() -> None:
+    span = SpanRate()
+    for number in range(1000):
+        span.update(packet(number, gap=GAP / 2), arrived=5 + number * GAP, window=WINDOW)
+    assert span.rate == pytest.approx(BOTTLENECK)
+    assert span.stretch == pytest.approx(1.0), "packets take twice as long to arrive as to leave: a queue grows"
 
 
 def test_it_says_nothing_before_a_window_has_passed() -> None:
     span = SpanRate()
-    assert [span.update(packet(number), arrived=number * 0.01, window=0.1) for number in range(10)] == [None] * 10
-    assert span.update(packet(10), arrived=0.1, window=0.1) is not None
+    assert not any(span.update(packet(number), arrived=number * 0.01, window=WINDOW) for number in range(10))
+    assert span.update(packet(10), arrived=0.1, window=WINDOW)
     span.forget()
-    assert span.update(packet(11), arrived=0.11, window=0.1) is None
+    assert not span.update(packet(11), arrived=0.11, window=WINDOW)
 
 
 def test_late_and_reordered_news_is_left_out() -> None:
     span = SpanRate()
     for number in range(20):
-        span.update(packet(number), arrived=number * 0.01, window=0.1)
-    assert span.update(packet(5), arrived=0.2, window=0.1) is None
-    assert span.update(packet(21), arrived=0.1, window=0.1) is None
-    assert span.update(packet(22), arrived=0.22, window=0.1) == pytest.approx(SIZE / 0.01)
+        span.update(packet(number), arrived=number * 0.01, window=WINDOW)
+    assert not span.update(packet(5), arrived=0.2, window=WINDOW)
+    assert not span.update(packet(21), arrived=0.1, window=WINDOW)
+    assert span.update(packet(22), arrived=0.22, window=WINDOW)
+    assert span.rate == pytest.approx(SIZE / 0.01)

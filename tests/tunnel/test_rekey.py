@@ -59,6 +59,13 @@ def test_an_idle_tunnel_stays_up_and_changes_keys_seldom(connected: Callable[...
     assert [event for _, _, event in pair.events if isinstance(event, Disconnected)] == []
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_lost_keep_alives_are_no_reason_for_a_handshake(seed: int, connected: Callable[..., Pair]) -> None:
+    pair = connected("rate=10mbit,delay=50ms,loss=30%", seed=seed)
+    pair.run(3 * 3600)
+    assert len(handshakes(pair)) <= 3 * 3600 / REKEY_IDLE_AFTER + 5, f"seed {seed}"
+
+
 @pytest.mark.xfail(strict=True, reason="both ends send keep-alives, each acknowledged: 1.25 MB a day")
 def test_an_idle_tunnel_costs_less_than_a_megabyte_a_day(connected: Callable[..., Pair]) -> None:
     pair = connected("rate=10mbit,delay=50ms", seed=1)
