@@ -87,8 +87,6 @@ class CongestionControl:
         "_drained",
         "_floors",
         "_next_drain",
-        "_least_queue",
-        "_interval_end",
         "_unsaturated_since",
         "_probe",
         "_grown_at",
@@ -111,8 +109,6 @@ class CongestionControl:
         self._drained: list[float] = []  # queue samples of the drain that is under way
         self._floors: deque[float] = deque(maxlen=FLOORS)  # what was left after the last drains
         self._next_drain = now
-        self._least_queue = float("inf")
-        self._interval_end = now
         self._unsaturated_since: float | None = None
         self._probe = PROBE_FIRST
         self._grown_at = now
@@ -144,7 +140,7 @@ class CongestionControl:
         self.delay.update(arrived - packet.time, rtt.latest - ack_delay, now=now, min_rtt=rtt.min_rtt)
         self.queue = max(0.0, self.delay.queue - min(self._floors, default=0.0))
         horizons = 1.0 if self.mode is Mode.STEADY else 0.5
-        window = max(horizons * self._horizon, SPAN_PACKETS * PACKET / self.rate)
+        window = max(horizons * self._horizon + 4 * self.delay.jitter, SPAN_PACKETS * PACKET / self.rate)
         has_span = self._span.update(packet, arrived=arrived, window=window)
         if self.mode is Mode.START:
             self._on_start_ack(has_span, window, now)
@@ -194,15 +190,14 @@ class CongestionControl:
             self.mode, self._mode_since = Mode.STEADY, now
             self._next_drain = now + max(DRAIN_PERIOD, 10 * self._min_rtt)
             self._unsaturated_since = None
-            self._least_queue = float("inf")
-            self._interval_end = now + self._horizon / 2
             self._set_pacing(1.0)
 
     def _on_steady_ack(self, packet: SentPacket, has_span: bool, window: float, now: float) -> None:
         span, queue, target, jitter = self._span, self.queue, self.target, self.delay.jitter
-        self._least_queue = min(self._least_queue, queue)
-        is_saturated = self._least_queue > 0.3 * target and not packet.is_app_limited
-        if has_span and span.since >= self._mode_since and (is_saturated or span.rate > self.rate):
+        # While a queue grows or shrinks the span rate is the bottleneck's. While it does neither it may be no
+        # more than what was sent, so it can only raise the estimate.
+        is_bottleneck = abs(span.stretch) > STRETCH_LIMIT + jitter / window and not packet.is_app_limited
+        if has_span and span.since >= self._mode_since and (is_bottleneck or span.rate > self.rate):
             share = min(1.0, 2 * (now - self._updated) / window)
             self.rate += share * (span.rate - self.rate)
         has_queue = queue >= target / 2 + jitter
@@ -214,10 +209,8 @@ class CongestionControl:
             self._unsaturated_since = now
         else:
             self._grow(packet, window, now)
-        if now >= self._interval_end:
-            self._interval_end = now + self._horizon / 2
-            self._least_queue = float("inf")
-        gain = 1 + max(-LARGEST_CUT, min(CREEP, QUEUE_GAIN * (target - queue) / self._horizon))
+        error = target - queue if queue < target else min(0.0, target + 2 * jitter - queue)
+        gain = 1 + max(-LARGEST_CUT, min(CREEP, QUEUE_GAIN * error / self._horizon))
         if queue > 0.030 + target + 2 * jitter:
             gain = min(gain, 0.7)
         elif queue > 0.004 + 2 * target + 2 * jitter:
