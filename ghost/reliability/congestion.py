@@ -59,7 +59,7 @@ CONGESTED: Final = 0.025  # seconds of queue beyond twice the target: what is lo
 PROBE_FIRST: Final = 0.01
 PROBE_MOST: Final = 0.5
 PROBE_PROOF: Final = 0.85  # of the estimate must have been sent and served before it grows further
-STRETCH_LIMIT: Final = 0.015  # more sent than served by this share: the queue grows, though it may not show yet
+STRETCH_LIMIT: Final = 0.03  # more sent than served by this share: the queue grows, though it may not show yet
 
 
 class Mode(Enum):
@@ -196,7 +196,7 @@ class CongestionControl:
         span, queue, target, jitter = self._span, self.queue, self.target, self.delay.jitter
         # While a queue grows or shrinks the span rate is the bottleneck's. While it does neither it may be no
         # more than what was sent, so it can only raise the estimate.
-        is_bottleneck = abs(span.stretch) > STRETCH_LIMIT + jitter / window and not packet.is_app_limited
+        is_bottleneck = abs(span.stretch) > STRETCH_LIMIT + 2 * jitter / window and not packet.is_app_limited
         if has_span and span.since >= self._mode_since and (is_bottleneck or span.rate > self.rate):
             share = min(1.0, 2 * (now - self._updated) / window)
             self.rate += share * (span.rate - self.rate)
@@ -224,7 +224,7 @@ class CongestionControl:
         if now - (self._unsaturated_since or now) < self._horizon / 2 or packet.time < self._grown_at:
             return
         span = self._span
-        if span.rate >= PROBE_PROOF * self.rate and span.stretch < STRETCH_LIMIT + self.delay.jitter / window:
+        if span.rate >= PROBE_PROOF * self.rate and span.stretch < STRETCH_LIMIT + 2 * self.delay.jitter / window:
             self.rate *= 1 + self._probe
             self._probe = min(2 * self._probe, PROBE_MOST)
         self._grown_at = now

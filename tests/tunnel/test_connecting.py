@@ -195,6 +195,9 @@ def test_a_client_that_restarts_replaces_its_connection_and_keeps_its_address(
     conversation = talk(pair, end=pair.now + 1)
     pair.run(5)
     conversation.assert_complete(f"loss {loss}")
+    before = pair.client.snapshot(pair.now)["dropped"]
+    pair.run(120)
+    assert pair.client.snapshot(pair.now)["dropped"] == before, "the former connections go on talking"
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.3])

@@ -13,7 +13,7 @@ from ghost.chaos.spec import parse
 from ghost.simulation import packets
 from ghost.simulation.pair import CLIENT, Pair
 from ghost.tunnel.connection import AMPLIFICATION
-from ghost.tunnel.events import Address, Connected, Disconnected
+from ghost.tunnel.events import Address, Connected, Disconnected, TimestampUsed
 
 LINK = parse("rate=10mbit,delay=50ms")
 LOSSY = parse("rate=10mbit,delay=50ms,loss=20%")
@@ -151,6 +151,24 @@ def test_ten_seconds_without_a_path_cost_ten_seconds(seed: int, talk: Callable[.
         first = next(time for time, _ in conversation.arrivals[is_up, 1000] if time > recovery)
         assert first - recovery < 2.5, f"seed {seed}"
     assert [event for _, _, event in pair.events if isinstance(event, Disconnected)] == []
+
+
+@pytest.mark.parametrize("outage", [6, 10, 60])
+def test_a_quiet_client_whose_path_comes_back_shakes_hands_once(outage: float) -> None:
+    pair = connected()
+    for direction in (pair.up, pair.down):
+        direction.change(NOTHING, pair.now)
+    assert pair.address is not None
+    pair.send(packets.udp((pair.address, 1), (GATEWAY, 2), b"anybody there?"), from_server=False)
+    pair.run(outage)
+    for direction in (pair.up, pair.down):
+        direction.change(LINK, pair.now)
+    pair.events.clear()
+    pair.run(20)
+    handshakes = [time for time, _, event in pair.events if isinstance(event, TimestampUsed)]
+    assert len(handshakes) <= 3, "the attempt under way, which may end just then, and the names resolved anew"
+    assert pair.client.snapshot(pair.now)["state"] == "connected"
+    assert pair.client.snapshot(pair.now)["peers"][0]["last_contact_s"] < 20
 
 
 @pytest.mark.parametrize("seed", range(3))
