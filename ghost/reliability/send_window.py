@@ -122,6 +122,3 @@ class SendWindow:
             tail.append(symbol_id)
         chosen += reversed(tail)
         return [symbol_id for symbol_id in chosen if symbol_id - chosen[0] < MAX_SPAN]
-
-    def oldest(self) -> int | None:
-        return next(iter(self._payloads), None)

@@ -9,7 +9,6 @@ most three times the bytes that came from it (RFC 9000 section 8).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from random import Random
 from typing import Any, Final
@@ -32,6 +31,7 @@ MAX_BATCH: Final = 64  # datagrams a turn: bounds the time until the socket is r
 KEEPALIVE: Final = 20.0  # seconds, up to 25 with jitter; NATs forget UDP after 30 s in the worst case (RFC 4787)
 KEEPALIVE_SPREAD: Final = 5.0
 AMPLIFICATION: Final = 3
+LEAST_DATAGRAM: Final = 128  # bytes: holds all control frames that may wait
 CHALLENGE_INTERVAL: Final = 0.25  # seconds
 
 
@@ -55,13 +55,11 @@ class Connection:
         self.created = now
         self.last_contact = now
         self.closed_by_peer: str | None = None
-        self.dropped: Counter[str] = Counter()
         self.received_bytes = 0
         self.inner_sent_bytes = 0
         self.inner_received_bytes = 0
         self.sender = Sender(
             composer=Composer(compressor),
-            max_datagram=MAX_DATAGRAM,
             max_rate=max_rate,
             pad=lambda size: profile.padding(size, rng),
             now=now,
@@ -97,6 +95,7 @@ class Connection:
         self._replay.mark(packet_number)
         self.epochs.confirm(epoch, now)
         self.last_contact = now
+        self.sender.on_contact()
         self.received_bytes += len(datagram)
         if address != self.address and is_newest and self._is_server:
             self._move(address, now)
@@ -124,7 +123,7 @@ class Connection:
         if not self._is_validated and now >= self._challenge_at:
             self._challenge_at = now + CHALLENGE_INTERVAL
             self._queue_control(frames.encode_challenge(self._challenge), is_eliciting=True)
-        if now >= self._keepalive_at:
+        if now >= self._keepalive_at and not self._is_server:  # the NAT is the client's, and one of the two is enough
             self._keepalive_at = now + self._keepalive_interval()
             if now - self.sender.last_eliciting >= KEEPALIVE:
                 self._queue_control(frames.PING, is_eliciting=True)
@@ -141,11 +140,12 @@ class Connection:
     def datagrams_to_send(self, now: float) -> list[bytes]:
         """At most MAX_BATCH datagrams that may leave now."""
         datagrams: list[bytes] = []
-        while len(datagrams) < MAX_BATCH and (self._is_validated or self._credit > 0):
-            deadline = self._acks.deadline
+        while len(datagrams) < MAX_BATCH and self._limit:
+            deadline = self._acks.deadline if self._limit == MAX_DATAGRAM else None
             packet = self.sender.next_plaintext(
                 now,
                 lambda: self._head(now),
+                limit=self._limit,
                 is_head_due=bool(self._control) or (deadline is not None and deadline <= now),
                 is_head_eliciting=self._is_control_eliciting,
             )
@@ -163,11 +163,11 @@ class Connection:
         return datagrams
 
     def next_timeout(self) -> float:
-        times = [self._keepalive_at]
-        if self._is_validated or self._credit > 0:
+        times = [float("inf") if self._is_server else self._keepalive_at]
+        if self._limit == MAX_DATAGRAM:
             times += [time for time in (self._acks.deadline, self.sender.next_time()) if time is not None]
-            if self._control:
-                times.append(self.created)  # at once
+        if self._limit and self._control:
+            times.append(self.created)  # at once
         if not self._is_validated:
             times.append(self._challenge_at)
         if self.epochs.next_expiry is not None:
@@ -204,10 +204,18 @@ class Connection:
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
+    @property
+    def _limit(self) -> int:
+        """Bytes that the next datagram may have; 0 when none may leave, and below MAX_DATAGRAM only control frames."""
+        if self._is_validated:
+            return MAX_DATAGRAM
+        return min(MAX_DATAGRAM, self._credit) if self._credit >= LEAST_DATAGRAM else 0
+
     def _head(self, now: float) -> bytes:
         """Control frames, and an acknowledgement where a packet waits for one."""
         head = b"".join(self._control)
-        return head if self._acks.deadline is None else head + self._encode_ack(now)
+        is_small = self._limit < MAX_DATAGRAM
+        return head if is_small or self._acks.deadline is None else head + self._encode_ack(now)
 
     def _encode_ack(self, now: float) -> bytes:
         first, bitmap = self._acks.state()

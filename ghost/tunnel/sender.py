@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ghost.constants import MAX_SYMBOL, PACKET_OVERHEAD
+from ghost.constants import MAX_DATAGRAM, MAX_SYMBOL, PACKET_OVERHEAD
 from ghost.errors import PeerError
 from ghost.reliability.acks import MAX_ACK_DELAY
 from ghost.reliability.congestion import PACKET, CongestionControl
@@ -23,7 +23,7 @@ from ghost.reliability.loss import LossDetector, SentPacket
 from ghost.reliability.lossrate import LossRate
 from ghost.reliability.pacing import Pacer
 from ghost.reliability.prompts import PromptSender, copies_for
-from ghost.reliability.repair import RepairPolicy, coding_window
+from ghost.reliability.repair import LEAST_WINDOW, RepairPolicy, coding_window
 from ghost.reliability.rtt import RttEstimator
 from ghost.reliability.send_window import SendWindow
 from ghost.tunnel.composer import Composer
@@ -37,6 +37,8 @@ PROBE_PACKETS: Final = (2, 8)  # least (RFC 9002 section 6.2.4) and most at once
 PROBES_BEFORE_SILENCE: Final = 3  # unanswered probes after which only probes are sent: the path is gone
 PROBES_BEFORE_BACKOFF: Final = 8  # a burst of losses must not slow the probing down
 MAX_PROBE_INTERVAL: Final = 1.0  # seconds: a path that comes back is found within this
+PROBES_BEFORE_PATIENCE: Final = 40  # after half a minute the path is left to the handshakes that run alongside
+PATIENT_PROBE_INTERVAL: Final = 20.0  # seconds
 CODED: Final = -1  # in place of a symbol's id: a repair over several
 
 
@@ -61,7 +63,6 @@ class Sender:
         "_peer_clock",
         "_prompts",
         "_repairs",
-        "_room",
         "_window",
     )
 
@@ -69,7 +70,6 @@ class Sender:
         self,
         *,
         composer: Composer,
-        max_datagram: int,
         max_rate: float | None,
         pad: Callable[[int], int],
         now: float,
@@ -94,7 +94,6 @@ class Sender:
         self._peer_clock = 0
         self._prompts = PromptSender(now)
         self._repairs = RepairPolicy(now)
-        self._room = max_datagram - PACKET_OVERHEAD - len(frames.PING)
         self._window = SendWindow()
 
     @property
@@ -158,6 +157,12 @@ class Sender:
             for prompt_id in oldest.prompts if oldest else ():
                 self._prompts.resend(prompt_id)
 
+    def on_contact(self) -> None:
+        """The peer was heard: a path given up for lost is back, in one direction at least, and worth a probe at once."""
+        if self.probes_unanswered > PROBES_BEFORE_BACKOFF:
+            self.probes_unanswered = PROBES_BEFORE_SILENCE
+            self._owed_probes = PROBE_PACKETS[0]
+
     def on_path_change(self) -> None:
         """The peer moved: delays and rates of the old path say nothing about the new one."""
         self.congestion.on_path_change()
@@ -165,20 +170,23 @@ class Sender:
     # ---- out --------------------------------------------------------------------------------------------------
 
     def next_plaintext(
-        self, now: float, head: Callable[[], bytes], *, is_head_due: bool, is_head_eliciting: bool
+        self, now: float, head: Callable[[], bytes], *, limit: int, is_head_due: bool, is_head_eliciting: bool
     ) -> tuple[int, bytes, bool] | None:
         """(packet number, plaintext, whether the head is in it) of the next packet that may leave now, or None.
 
         `head` makes the frames that the connection wants to send along, or must (`is_head_due`).
+        The datagram will have at most `limit` bytes; below MAX_DATAGRAM it holds nothing but the head.
         """
-        is_probe = self._owed_probes > 0
-        may_prompt = self._may_send_prompts(now)
-        may_bulk = is_probe or self._may_send_bulk(now)
+        is_small = limit < MAX_DATAGRAM
+        is_probe = self._owed_probes > 0 and not is_small
+        may_prompt = not is_small and self._may_send_prompts(now)
+        may_bulk = is_probe or (not is_small and self._may_send_bulk(now))
         if not (may_prompt or may_bulk or is_head_due):
             return None
+        most = limit - PACKET_OVERHEAD - len(frames.PING)
         for has_head in (True, False):  # without it where it is optional and stands in the way
             parts = [head()] if has_head else []
-            room = self._room - sum(map(len, parts))
+            room = most - sum(map(len, parts))
             prompts, room = self._take_prompts(parts, room, now) if may_prompt else ((), room)
             symbol = self._append_symbol(parts, room, is_probe=is_probe) if may_bulk else None
             if symbol is not None or prompts or is_head_due or is_probe:
@@ -190,7 +198,7 @@ class Sender:
             parts.append(frames.PING) if symbol is None else parts.insert(0, frames.PING)
         plaintext = b"".join(parts)
         if symbol is None:
-            plaintext += frames.padding(min(self._pad(len(plaintext)), max(0, self._room - len(plaintext))))
+            plaintext += frames.padding(min(self._pad(len(plaintext)), max(0, most - len(plaintext))))
         elif symbol != CODED:
             self._window.on_sent(symbol, self._next_packet_number)
         is_eliciting = is_head_eliciting or is_probe or bool(prompts) or symbol is not None
@@ -232,6 +240,8 @@ class Sender:
     def _is_repair_due(self) -> bool:
         if not len(self._window):
             return False
+        if not len(self._in_flight):
+            return True  # nothing under way could still mend it: what was sent for it is lost
         if not self._coding_window():
             return self._window.next_missing() is not None
         return self._repairs.is_repair_due(self.loss_rate.rate, is_app_limited=not self._has_new())
@@ -244,7 +254,9 @@ class Sender:
             return None
         interval = self.rtt.probe_timeout(max_ack_delay=MAX_ACK_DELAY)
         backoff = max(0, self.probes_unanswered - PROBES_BEFORE_BACKOFF)
-        return self.last_eliciting + min(interval * (1 << min(backoff, 10)), max(interval, MAX_PROBE_INTERVAL))
+        is_patient = self.probes_unanswered > PROBES_BEFORE_PATIENCE
+        most = PATIENT_PROBE_INTERVAL if is_patient else MAX_PROBE_INTERVAL
+        return self.last_eliciting + min(interval * (1 << min(backoff, 16)), max(interval, most))
 
     # ---- filling a packet -------------------------------------------------------------------------------------
 
@@ -270,16 +282,15 @@ class Sender:
         """
         window = self._coding_window()
         if is_probe and len(self._window):
-            members = self._window.members(window or self._owed_probes, self._repairs.repairs)
-            if not window:
-                members = members[self._owed_probes % len(members) :][:1]
+            members = self._window.members(window or LEAST_WINDOW, self._repairs.repairs)
         elif self._is_repair_due():
             members = self._window.members(window, self._repairs.repairs)
         else:
             return self._append_new(parts, room)
-        if len(members) <= 1:
-            return self._append_again(parts, room, members[0] if members else self._window.next_missing())
-        return self._append_repair(parts, room, members)
+        if len(members) > 1:
+            return self._append_repair(parts, room, members)
+        missing = self._window.next_missing()
+        return self._append_again(parts, room, self._window.floor if missing is None else missing)
 
     def _append_new(self, parts: list[bytes], room: int) -> int | None:
         room = min(room - frames.SYMBOL_OVERHEAD, MAX_SYMBOL)
@@ -291,9 +302,9 @@ class Sender:
         parts.append(frames.encode_symbol(symbol_id, payload))
         return symbol_id
 
-    def _append_again(self, parts: list[bytes], room: int, symbol_id: int | None) -> int | None:
+    def _append_again(self, parts: list[bytes], room: int, symbol_id: int) -> int | None:
         """A symbol once more, as it was: the repair over a single one."""
-        if symbol_id is None or len(self._window.payload(symbol_id)) > room - frames.SYMBOL_OVERHEAD:
+        if len(self._window.payload(symbol_id)) > room - frames.SYMBOL_OVERHEAD:
             return None
         self._repairs.repairs += 1
         self.retransmitted += 1

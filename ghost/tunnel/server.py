@@ -148,7 +148,7 @@ class ServerEndpoint:
         touched, self._touched = self._touched, {}
         for connection in touched:
             datagrams += [(data, connection.address) for data in connection.datagrams_to_send(now)]
-            self._timeouts[connection] = connection.next_timeout()
+            self._timeouts[connection] = min(connection.next_timeout(), connection.last_contact + CLIENT_TIMEOUT)
         return datagrams
 
     def packets_to_deliver(self) -> list[bytes]:

@@ -24,6 +24,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import NamedTuple
 
+from ghost.constants import MAX_MEMBERS_SIZE
 from ghost.errors import PeerError
 
 SYMBOL_ID_BITS = 24
@@ -209,6 +210,8 @@ def _decode_symbol(body: bytes) -> Symbol:
 
 def _decode_repair(body: bytes) -> Repair:
     start = 5 + body[4]
+    if body[4] > MAX_MEMBERS_SIZE:  # nobody may make us subtract thousands of symbols
+        raise PeerError("malformed")
     members = int.from_bytes(body[5:start], "little")
     if len(body) <= start + 2 or not members & 1:
         raise PeerError("malformed")

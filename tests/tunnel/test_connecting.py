@@ -247,7 +247,6 @@ def test_a_server_that_stops_says_so_and_the_client_tries_again_for_ever() -> No
     assert pair.address is not None
 
 
-@pytest.mark.xfail(strict=True, reason="the old connection goes on probing beside the handshakes: 250 bytes a second")
 def test_a_server_that_vanishes_costs_100_bytes_a_second_at_most() -> None:
     pair = Pair(LINK)
     pair.run_until_connected()

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ghost.errors import PeerError
+from ghost.reliability.send_window import MAX_SPAN
 from ghost.wire import frames
 
 DELAY_UNIT = 16e-6  # seconds; frames.Ack.delay travels in these steps
@@ -31,7 +32,7 @@ repairs = st.builds(
     frames.Repair,
     st.integers(0, 255),
     st.integers(0, (1 << 24) - 1),
-    st.integers(0, BITMAP >> 1).map(lambda members: members << 1 | 1),
+    st.integers(0, (1 << MAX_SPAN) - 1 >> 1).map(lambda members: members << 1 | 1),
     st.binary(min_size=3, max_size=300),
 )
 prompts = st.builds(frames.Prompt, st.integers(0, 0xFFFF), st.binary(min_size=1, max_size=1200))
