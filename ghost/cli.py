@@ -32,7 +32,7 @@ EXIT_CODES = {
     2: "wrong option, environment variable, config key or invite",
     3: "this host lacks something (root, /dev/net/tun, a free port) or refused a change",
     4: "no running ghosttunnel answers",
-    5: "the server refused: invite used or expired, client removed, or no address left",
+    5: "the server refused: invite used or expired, or no address left",
     6: "nothing answered at the server's address",
     70: "a bug: please report it",
     130: "interrupted",

@@ -21,6 +21,7 @@ from enum import Enum
 from typing import Final
 
 from ghost.reliability.delay import QueueDelay
+from ghost.reliability.excess import ExcessLoss, Verdict
 from ghost.reliability.loss import SentPacket
 from ghost.reliability.rtt import INITIAL_RTT, RttEstimator
 from ghost.reliability.span import SpanRate
@@ -40,11 +41,12 @@ START_GAIN: Final = 2.0
 START_QUEUE: Final = 0.006  # seconds, or 8 % of the round trip: a queue that scheduling noise does not explain
 START_STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
 START_SAMPLES: Final = 5
+PAYING: Final = 1.4  # times what was delivered a round ago, when twice as much is sent
 
 DRAIN_PERIOD: Final = 1.0  # seconds, at least 10 round trips
 DRAIN_GAIN: Final = 0.90
 DRAIN_GAIN_AFTER_START: Final = 0.5  # START leaves up to a round trip's worth of queue
-DRAIN_MOST: Final = 4  # horizons: by then the queue is not ours
+DRAIN_MOST: Final = 4  # horizons or measurements: by then the queue is not ours
 DRAINED: Final = 0.03  # more arriving than sent by less than this share: there is no queue left to arrive from
 FLOORS: Final = 8  # drains remembered
 
@@ -57,7 +59,12 @@ LARGEST_CUT: Final = 0.3
 CONGESTED: Final = 0.025  # seconds of queue beyond twice the target: what is lost now is dropped by it
 
 PROBE_FIRST: Final = 0.01
+PROBE_AFTER_START: Final = 0.08  # START that ended before a queue was seen may have ended far too early
+MOST_LOSS: Final = 0.67  # beyond it the rate is at fault whatever a trial said: no such link is pressed harder
 PROBE_MOST: Final = 0.5
+HOLD_FIRST: Final = 1.0  # seconds without growth after a loss that the rate had caused, doubled each time
+HOLD_MOST: Final = 16.0
+CUT: Final = 0.97  # of what was delivered, corrected for the path's own loss
 PROBE_PROOF: Final = 0.85  # of the estimate must have been sent and served before it grows further
 STRETCH_LIMIT: Final = 0.03  # more sent than served by this share: the queue grows, though it may not show yet
 
@@ -90,6 +97,14 @@ class CongestionControl:
         "_unsaturated_since",
         "_probe",
         "_grown_at",
+        "_excess",
+        "_rate_before",
+        "_hold",
+        "_hold_until",
+        "_round_rate",
+        "_round_ends",
+        "_round_delivered",
+        "_last_round_delivered",
     )
 
     def __init__(self, *, max_rate: float | None, now: float) -> None:
@@ -112,6 +127,13 @@ class CongestionControl:
         self._unsaturated_since: float | None = None
         self._probe = PROBE_FIRST
         self._grown_at = now
+        self._excess = ExcessLoss(now)
+        self._rate_before = 0.0  # the trial's cut
+        self._hold = HOLD_FIRST
+        self._hold_until = now
+        self._round_rate = self.rate  # START at most doubles it until the round ends
+        self._round_ends = now
+        self._round_delivered = self._last_round_delivered = 0.0
         self._set_pacing(START_GAIN)
 
     @property
@@ -131,8 +153,20 @@ class CongestionControl:
         """Whether losses are now more likely the queue's than the path's."""
         return self.queue > CONGESTED + 2 * self.target
 
-    def on_ack(self, packet: SentPacket, *, arrived: float, ack_delay: float, rtt: RttEstimator, now: float) -> None:
-        """`packet` is the largest newly acknowledged one, `arrived` its arrival on the receiver's clock."""
+    def on_ack(
+        self,
+        packet: SentPacket,
+        *,
+        arrived: float,
+        acked_bytes: int,
+        ack_delay: float,
+        rtt: RttEstimator,
+        now: float,
+    ) -> None:
+        """`packet` is the largest newly acknowledged one, `arrived` its arrival on the receiver's clock.
+
+        `acked_bytes` are all that was acknowledged so far.
+        """
         if not self._samples:
             self.rate = max(self.rate, INITIAL_PACKETS * PACKET / rtt.min_rtt)
         self._samples += 1
@@ -141,14 +175,39 @@ class CongestionControl:
         self.queue = max(0.0, self.delay.queue - min(self._floors, default=0.0))
         horizons = 1.0 if self.mode is Mode.STEADY else 0.5
         window = max(horizons * self._horizon + 4 * self.delay.jitter, SPAN_PACKETS * PACKET / self.rate)
-        has_span = self._span.update(packet, arrived=arrived, window=window)
-        if self.mode is Mode.START:
+        has_span = self._span.update(packet, arrived=arrived, acked_bytes=acked_bytes, window=window)
+        if self._excess.is_on_trial:
+            self._set_pacing(1.0)
+        elif self.mode is Mode.START:
             self._on_start_ack(has_span, window, now)
         elif self.mode is Mode.DRAIN:
             self._on_drain_ack(packet, has_span, window, now)
         else:
             self._on_steady_ack(packet, has_span, window, now)
         self._updated = now
+
+    def on_fates(self, acked: list[SentPacket], lost: list[SentPacket], *, burst: float, now: float) -> None:
+        """Packets known to have arrived or to be lost; `burst` is the mean length of a run of losses."""
+        if self.is_congested:
+            self._excess.restart(now)  # the queue's drops, and the queue is being dealt with
+            return
+        verdict = self._excess.update(acked, lost, rate=self.rate, burst=burst, horizon=self._horizon, now=now)
+        if self._excess.loss > MOST_LOSS and self._span.delivered:
+            self.rate = min(self.rate, self._span.delivered / (1 - MOST_LOSS))
+        if verdict is Verdict.EXCESS and self._is_start_paying():
+            self._excess.acquit()
+        elif verdict is Verdict.EXCESS:
+            self._rate_before = self.rate
+            delivered = self._span.delivered or (1 - self._excess.loss) * self.rate
+            self.rate = min(self.rate, CUT * delivered / (1 - min(self._excess.floor, 0.9)))
+            self._set_pacing(1.0)
+        elif verdict is Verdict.INNOCENT:
+            self.rate = max(self.rate, self._rate_before) if self._excess.loss < MOST_LOSS else self.rate
+        elif verdict is Verdict.GUILTY:
+            self._probe = PROBE_AFTER_START if self.mode is Mode.START else PROBE_FIRST
+            self.mode, self._mode_since = Mode.STEADY, now
+            self._hold_until = now + self._hold
+            self._hold = min(2 * self._hold, HOLD_MOST)
 
     def on_blackout(self) -> None:
         """Nothing is heard any more: what comes afterwards may be another path, at a rate like the last one."""
@@ -162,14 +221,22 @@ class CongestionControl:
     def _on_start_ack(self, has_span: bool, window: float, now: float) -> None:
         span, jitter = self._span, self.delay.jitter
         if has_span:
-            self.rate = max(self.rate, min(span.rate, 2 * self.rate))
-        has_queue = self.queue > max(START_QUEUE, 0.08 * self._min_rtt) + 2 * jitter
+            if now >= self._round_ends:
+                self._round_rate, self._round_ends = self.rate, now + self._horizon
+                self._round_delivered, self._last_round_delivered = span.delivered, self._round_delivered
+            self.rate = max(self.rate, min(span.rate, 2 * self._round_rate))
+        has_queue = self.queue > max(START_QUEUE, 0.08 * self._min_rtt) + 3 * jitter
         is_stretched = has_span and span.stretch > START_STRETCH + jitter / window
         if self._samples >= START_SAMPLES and has_queue and is_stretched:
             self.rate = span.rate
             self._drain(DRAIN_GAIN_AFTER_START, now)
         else:
             self._set_pacing(START_GAIN)
+
+    def _is_start_paying(self) -> bool:
+        """Whether in START more is delivered than a round or two ago, as it is where the path has room."""
+        former = self._last_round_delivered
+        return self.mode is Mode.START and bool(former) and self._span.delivered > PAYING * former
 
     def _drain(self, gain: float, now: float) -> None:
         self.mode, self._mode_since = Mode.DRAIN, now
@@ -186,7 +253,7 @@ class CongestionControl:
         if is_empty:
             settled = sorted(self._drained[len(self._drained) // 2 :])
             self._floors.append(settled[len(settled) // 2])
-        if is_empty or now - self._mode_since > DRAIN_MOST * self._horizon:
+        if is_empty or now - self._mode_since > DRAIN_MOST * max(self._horizon, window):
             self.mode, self._mode_since = Mode.STEADY, now
             self._next_drain = now + max(DRAIN_PERIOD, 10 * self._min_rtt)
             self._unsaturated_since = None
@@ -200,7 +267,7 @@ class CongestionControl:
         if has_span and span.since >= self._mode_since and (is_bottleneck or span.rate > self.rate):
             share = min(1.0, 2 * (now - self._updated) / window)
             self.rate += share * (span.rate - self.rate)
-        has_queue = queue >= target / 2 + jitter
+        has_queue = queue >= target / 2 + 2 * jitter
         if has_queue:
             self._probe = PROBE_FIRST
         if has_queue or packet.is_app_limited:
@@ -222,6 +289,8 @@ class CongestionControl:
     def _grow(self, packet: SentPacket, window: float, now: float) -> None:
         """Probes an unsaturated path for more, a step at a time: only when all that the last step sent was served."""
         if now - (self._unsaturated_since or now) < self._horizon / 2 or packet.time < self._grown_at:
+            return
+        if now < self._hold_until:
             return
         span = self._span
         if span.rate >= PROBE_PROOF * self.rate and span.stretch < STRETCH_LIMIT + 2 * self.delay.jitter / window:

@@ -21,7 +21,7 @@ _JITTER_GAIN: Final = 1 / 16
 class QueueDelay:
     """`queue` and `jitter` in seconds."""
 
-    __slots__ = ("queue", "jitter", "_minima", "_bucket_start", "_last", "_recent")
+    __slots__ = ("queue", "jitter", "_minima", "_bucket_start", "_last", "_recent", "_samples")
 
     def __init__(self) -> None:
         self.queue = 0.0
@@ -29,6 +29,7 @@ class QueueDelay:
         self._minima: deque[tuple[float, float]] = deque(maxlen=_BUCKETS)  # (one way, round trip)
         self._bucket_start = float("-inf")
         self._last: float | None = None
+        self._samples = 0
         self._recent: deque[tuple[float, float]] = deque(maxlen=64)
 
     def update(self, one_way: float, round_trip: float, *, now: float, min_rtt: float) -> None:
@@ -40,7 +41,9 @@ class QueueDelay:
             least_one_way, least_round_trip = self._minima[-1]
             self._minima[-1] = (min(one_way, least_one_way), min(round_trip, least_round_trip))
         if self._last is not None:
-            self.jitter += _JITTER_GAIN * (abs(one_way - self._last) - self.jitter)
+            self._samples += 1
+            gain = max(_JITTER_GAIN, 1 / self._samples)
+            self.jitter += gain * (abs(one_way - self._last) - self.jitter)
         self._last = one_way
         queue = min(
             one_way - min(minimum[0] for minimum in self._minima),

@@ -76,9 +76,19 @@ class AckOutcome:
 class LossDetector:
     """The packets that await their fate."""
 
-    __slots__ = ("bytes_in_flight", "largest_acked", "threshold", "_packets", "_mask", "_base", "_lost_mask")
+    __slots__ = (
+        "acked_bytes",
+        "bytes_in_flight",
+        "largest_acked",
+        "threshold",
+        "_packets",
+        "_mask",
+        "_base",
+        "_lost_mask",
+    )
 
     def __init__(self) -> None:
+        self.acked_bytes = 0
         self.bytes_in_flight = 0
         self.largest_acked = -1
         self.threshold = PACKET_THRESHOLD
@@ -110,7 +120,9 @@ class LossDetector:
         while news:
             bit = news & -news
             news ^= bit
-            outcome.acked.append(self._take(self._base + bit.bit_length() - 1))
+            packet = self._take(self._base + bit.bit_length() - 1)
+            self.acked_bytes += packet.size
+            outcome.acked.append(packet)
         late = reported & self._lost_mask
         if late:
             self._lost_mask ^= late

@@ -73,25 +73,28 @@ class RepairPolicy:
         loss: float,
         arrived: int,
         redundant: int,
+        is_app_limited: bool,
         now: float,
     ) -> None:
         """News that is newer than any before.
 
         `sources` and `repairs` are the totals when the newest acknowledged packet was sent; `missing` symbols below
         the newest known one are unknown, `rank` equations for them wait, and `reordering` packets may just be late.
-        `arrived` packets are newly acknowledged; `redundant` is the receiver's counter modulo 2**16.
+        `arrived` packets are newly acknowledged; `redundant` is the receiver's counter modulo 2**16. Where the sender
+        had nothing else to send (`is_app_limited`), what is redundant took nobody's place and does not count.
         """
         self._acked_sources, self._acked_repairs = sources, repairs
         self.need = max(0.0, missing - rank - (1 - loss) * reordering)
         self._arrived += arrived
         self._redundant += (redundant - self._reported_redundant) & 0xFFFF
         self._reported_redundant = redundant
-        if now >= self._servo_at and self._arrived:
+        if is_app_limited:
+            self._start_servo(now)
+        elif now >= self._servo_at and self._arrived:
             waste = self._redundant / self._arrived
             step = max(-SERVO_STEP, min(SERVO_STEP, WASTE - waste))
             self.margin = max(-MARGIN_MOST, min(MARGIN_MOST, self.margin + step))
-            self._servo_at = now + SERVO_INTERVAL
-            self._arrived = self._redundant = 0
+            self._start_servo(now)
 
     def is_repair_due(self, loss: float, *, is_app_limited: bool) -> bool:
         """Whether the next packet should be a repair; without new data to send (`is_app_limited`) the margin grows."""
@@ -103,6 +106,10 @@ class RepairPolicy:
         if is_app_limited and (sources or self.need):
             margin += 2 * deviation + 0.5
         return expected + margin >= 0.5
+
+    def _start_servo(self, now: float) -> None:
+        self._servo_at = now + SERVO_INTERVAL
+        self._arrived = self._redundant = 0
 
 
 def coding_window(loss: float, rate: float) -> int:

@@ -98,27 +98,27 @@ class SendWindow:
         """How many symbols the receiver lacks of those up to the newest that it knows."""
         return (self._unknown & (1 << max(self._highest_known + 1 - self._base, 0)) - 1).bit_count()
 
-    def members(self, limit: int, turn: int) -> list[int]:
-        """What a repair should cover: at most `limit` symbols, ascending, and no further apart than it can say.
+    def is_codable(self, limit: int) -> bool:
+        """Whether one repair can cover all that is missing: `limit` symbols, no further apart than it can say."""
+        oldest = self.floor
+        return self.missing_below_known <= limit and self._highest_known - oldest < MAX_SPAN
 
-        Missing ones below the newest known, oldest first; then the newest of those without news. Where there are more
-        missing ones than a repair can cover, successive repairs (`turn`) start one further on and go round, so that
-        as many repairs as there are missing symbols solve them all.
+    def members(self, limit: int) -> list[int]:
+        """What a repair should cover, at most `limit` symbols, ascending.
+
+        All that is missing below the newest known symbol, and the newest of those without news; the latter alone where
+        there is more missing than is codable.
         """
-        missing = []
-        for symbol_id in self._payloads:
-            if symbol_id > self._highest_known:
-                break
-            missing.append(symbol_id)
-        if missing and (len(missing) > limit or missing[-1] - missing[0] >= MAX_SPAN):
-            start = turn % len(missing)
-            chosen = missing[start : start + limit]
-            return [symbol_id for symbol_id in chosen if symbol_id - chosen[0] < MAX_SPAN]
-        chosen = missing
         tail: list[int] = []
         for symbol_id in reversed(self._payloads):
-            if symbol_id <= self._highest_known or len(chosen) + len(tail) == limit:
+            if symbol_id <= self._highest_known or len(tail) == limit:
                 break
             tail.append(symbol_id)
-        chosen += reversed(tail)
+        missing: list[int] = []
+        if not tail or self.is_codable(limit):
+            for symbol_id in self._payloads:
+                if symbol_id > self._highest_known or len(missing) == limit:
+                    break
+                missing.append(symbol_id)
+        chosen = missing + tail[: limit - len(missing)][::-1]
         return [symbol_id for symbol_id in chosen if symbol_id - chosen[0] < MAX_SPAN]

@@ -16,36 +16,43 @@ from ghost.reliability.loss import SentPacket
 
 class _Arrival(NamedTuple):
     arrived: float
+    acked_bytes: int
     packet: SentPacket
 
 
 class SpanRate:
     """`rate` in bytes a second, as above, over packets that left from `since` on; both 0 before the first measurement.
 
+    `delivered` is how much of it arrived, in bytes a second.
+
     `stretch` is by how much longer the packets took to arrive than to leave, as a share: the slope of the one-way
     delay. Above 0 a queue grows, below 0 one shrinks.
     """
 
-    __slots__ = ("rate", "since", "stretch", "_arrivals")
+    __slots__ = ("rate", "delivered", "since", "stretch", "_arrivals")
 
     def __init__(self) -> None:
         self.rate = 0.0
+        self.delivered = 0.0
         self.since = 0.0
         self.stretch = 0.0
         self._arrivals: deque[_Arrival] = deque()  # of the last window, in order of both number and arrival
 
-    def update(self, packet: SentPacket, *, arrived: float, window: float) -> bool:
+    def update(self, packet: SentPacket, *, arrived: float, acked_bytes: int, window: float) -> bool:
         """Measures over the last `window` seconds; False while arrivals do not reach back that far."""
         arrivals = self._arrivals
         if arrivals and (packet.number <= arrivals[-1].packet.number or arrived < arrivals[-1].arrived):
             return False
-        arrivals.append(_Arrival(arrived, packet))
+        if packet.is_app_limited:
+            arrivals.clear()  # after it the sender paused: what follows is measured from here on
+        arrivals.append(_Arrival(arrived, acked_bytes, packet))
         while len(arrivals) > 2 and arrivals[1].arrived <= arrived - window:
             arrivals.popleft()
         first = arrivals[0]
         if arrived - first.arrived < window or packet.time <= first.packet.time:
             return False
         self.rate = (packet.sent_bytes - first.packet.sent_bytes) / (arrived - first.arrived)
+        self.delivered = (acked_bytes - first.acked_bytes) / (arrived - first.arrived)
         self.since = first.packet.time
         self.stretch = (arrived - first.arrived) / (packet.time - first.packet.time) - 1
         return True

@@ -39,6 +39,7 @@ PROBES_BEFORE_BACKOFF: Final = 8  # a burst of losses must not slow the probing 
 MAX_PROBE_INTERVAL: Final = 1.0  # seconds: a path that comes back is found within this
 PROBES_BEFORE_PATIENCE: Final = 40  # after half a minute the path is left to the handshakes that run alongside
 PATIENT_PROBE_INTERVAL: Final = 20.0  # seconds
+OVERTAKING: Final = 3  # times as many missing before it as loss explains
 CODED: Final = -1  # in place of a symbol's id: a repair over several
 
 
@@ -127,6 +128,7 @@ class Sender:
         self.loss_rate.forgive(outcome.spurious)
         if not self.congestion.is_congested:  # a full queue's drops are no measure for redundancy
             self.loss_rate.update(outcome.acked, outcome.lost)
+        self.congestion.on_fates(outcome.acked, outcome.lost, burst=self.loss_rate.burst, now=now)
         for packet in outcome.acked:
             if packet.symbol is not None:
                 self._window.on_known(packet.symbol)
@@ -158,7 +160,7 @@ class Sender:
                 self._prompts.resend(prompt_id)
 
     def on_contact(self) -> None:
-        """The peer was heard: a path given up for lost is back, in one direction at least, and worth a probe at once."""
+        """The peer was heard: a path given up for lost is back, one way at least, and worth a probe at once."""
         if self.probes_unanswered > PROBES_BEFORE_BACKOFF:
             self.probes_unanswered = PROBES_BEFORE_SILENCE
             self._owed_probes = PROBE_PACKETS[0]
@@ -282,15 +284,16 @@ class Sender:
         """
         window = self._coding_window()
         if is_probe and len(self._window):
-            members = self._window.members(window or LEAST_WINDOW, self._repairs.repairs)
-        elif self._is_repair_due():
-            members = self._window.members(window, self._repairs.repairs)
-        else:
+            window = window or LEAST_WINDOW
+        elif not self._is_repair_due():
             return self._append_new(parts, room)
+        missing = self._window.next_missing()
+        if missing is not None and not self._window.is_codable(window):
+            return self._append_again(parts, room, missing)  # after a mass of losses, one by one is as good as coded
+        members = self._window.members(window)
         if len(members) > 1:
             return self._append_repair(parts, room, members)
-        missing = self._window.next_missing()
-        return self._append_again(parts, room, self._window.floor if missing is None else missing)
+        return self._append_again(parts, room, self._window.floor)
 
     def _append_new(self, parts: list[bytes], room: int) -> int | None:
         room = min(room - frames.SYMBOL_OVERHEAD, MAX_SYMBOL)
@@ -353,20 +356,31 @@ class Sender:
 
     def _on_news(self, ack: frames.Ack, newest: SentPacket, *, arrived: int, now: float) -> None:
         """The acknowledgement is the newest so far: its largest packet tells of the path as it is now."""
-        self.rtt.update(now - newest.time, ack_delay=ack.delay)
+        unsettled = self._in_flight.unsettled_below(newest.number)
         self._repairs.on_ack(
             sources=newest.sources,
             repairs=newest.repairs,
             missing=self._window.missing_below_known,
             rank=ack.rank,
-            reordering=self._in_flight.unsettled_below(newest.number),
+            reordering=unsettled,
             loss=self.loss_rate.rate,
             arrived=arrived,
             redundant=ack.redundant,
+            is_app_limited=newest.is_app_limited,
             now=now,
         )
+        if unsettled > 1 + OVERTAKING * self.loss_rate.rate * self._in_flight.threshold:
+            return  # it has overtaken others: its delay is not the queue's
+        self.rtt.update(now - newest.time, ack_delay=ack.delay)
         clock = self._peer_clock / 1e6
-        self.congestion.on_ack(newest, arrived=clock, ack_delay=ack.delay, rtt=self.rtt, now=now)
+        self.congestion.on_ack(
+            newest,
+            arrived=clock,
+            acked_bytes=self._in_flight.acked_bytes,
+            ack_delay=ack.delay,
+            rtt=self.rtt,
+            now=now,
+        )
         self._pacer.rate = self.congestion.pacing_rate
 
     def _on_lost(self, lost: list[SentPacket]) -> None:

@@ -36,6 +36,24 @@ def test_demo_keeps_its_promise_and_leaves_nothing() -> None:
     assert not namespaces_of(demo.pid)
 
 
+def test_a_download_survives_a_loss_that_rises_while_it_runs() -> None:
+    demo = start("--spike", "--secs=3")
+    try:
+        output, errors = demo.communicate(timeout=100)
+    finally:
+        demo.kill()
+    assert errors == ""
+    seconds = [words for words in map(str.split, output.splitlines()) if words[1:3] == ["s", "loss"]]
+    losses = [words[3] for words in seconds]
+    assert list(dict.fromkeys(zip(losses, [int(words[0]) > 7 for words in seconds], strict=True))) == [
+        ("0%", False), ("30%", False), ("50%", False), ("50%", True), ("30%", True), ("0%", True),
+    ]  # fmt: skip
+    assert "are what was sent, by their SHA-256" in output
+    # Steps of three seconds may be too short for every promise, not for an honest verdict.
+    assert demo.returncode == (1 if "\nBROKEN" in output else 0), output
+    assert not namespaces_of(demo.pid)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("pause", [0.0, 0.3, 3.0])
 def test_demo_that_is_told_to_stop_leaves_nothing(number: signal.Signals, pause: float) -> None:
