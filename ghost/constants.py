@@ -14,6 +14,9 @@ MAX_DATAGRAM: Final = 1452
 MAX_MEMBERS_SIZE: Final = 30
 """Bytes of a repair's bitmap, so that it reaches over 240 symbols."""
 
+MAX_MEMBERS: Final = 64
+"""Symbols in a repair: bounds what a hostile one can cost its receiver, measured 5 ms for 64 and 20 ms for 240."""
+
 MAX_SYMBOL: Final = MAX_DATAGRAM - PACKET_OVERHEAD - 1 - 6 - MAX_MEMBERS_SIZE - 2
 """Bytes of records in a symbol, 1389: a repair over it (6 of frame head, 2 of unit size) must fit a datagram, with a
 PING before it. What a source packet is shorter by has room for an acknowledgement."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ghost.constants import TAG_SIZE
 from ghost.crypto.backend import KEY_SIZE, NONCE_SIZE, Backend
@@ -38,10 +38,13 @@ _NONCE = bytes(NONCE_SIZE)
 
 @dataclass(frozen=True, slots=True)
 class TransportKeys:
-    """What a finished handshake yields: two 32-byte AEAD keys, and a 32-byte hash that both sides share."""
+    """What a finished handshake yields: two 32-byte AEAD keys, and a 32-byte hash that both sides share.
 
-    send: bytes
-    receive: bytes
+    Keys stay out of its `repr`, and so out of any log.
+    """
+
+    send: bytes = field(repr=False)
+    receive: bytes = field(repr=False)
     handshake_hash: bytes
 
 

@@ -41,6 +41,7 @@ START_GAIN: Final = 2.0
 START_QUEUE: Final = 0.006  # seconds, or 8 % of the round trip: a queue that scheduling noise does not explain
 START_STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
 START_SAMPLES: Final = 5
+START_PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow start is
 PAYING: Final = 1.4  # times what was delivered a round ago, when twice as much is sent
 
 DRAIN_PERIOD: Final = 1.0  # seconds, at least 10 round trips
@@ -147,6 +148,16 @@ class CongestionControl:
         """Bytes in flight beyond which nothing more is sent, whatever the pacing says."""
         gain = START_GAIN if self.mode is Mode.START else 1.0
         return max(gain * self.rate * (1.6 * self._min_rtt + HEADROOM), LEAST_WINDOW)
+
+    @property
+    def likely_rate(self) -> float:
+        """What the path may turn out to carry, in wire bytes a second: queues are sized by it."""
+        return START_PROSPECT * self.rate if self.mode is Mode.START else self.rate
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether the rate is still being found: what is sent does not fill the path."""
+        return self.mode is Mode.START
 
     @property
     def is_congested(self) -> bool:

@@ -24,6 +24,7 @@ FLOOR_PACKETS: Final = 400  # memory of the floor
 DEVIATIONS: Final = 2.5
 DEVIATIONS_FALLEN: Final = 1.5  # for a trial's end: the cut makes a real excess fall to almost nothing
 LARGEST_BURST: Final = 4.0
+USED: Final = 0.5  # of the rate: an interval that sent less says nothing of it
 LEAST_EXCESS: Final = 0.06
 STAYS: Final = 0.6  # of the loss before the cut: that much left says that the rate was not the cause
 SAME_RATE: Final = 1.02
@@ -42,7 +43,7 @@ class Verdict(Enum):
 class ExcessLoss:
     """`floor` is the path's own loss, `loss` that of the last complete interval."""
 
-    __slots__ = ("floor", "loss", "_anchor", "_floor_packets", "_since", "_packets", "_lost", "_before")
+    __slots__ = ("floor", "loss", "_anchor", "_floor_packets", "_since", "_packets", "_lost", "_bytes", "_before")
 
     def __init__(self, now: float) -> None:
         self.floor = 0.0
@@ -52,6 +53,7 @@ class ExcessLoss:
         self._since = now
         self._packets = 0
         self._lost = 0
+        self._bytes = 0
         self._before: float | None = None  # the loss that began the trial
 
     @property
@@ -66,7 +68,7 @@ class ExcessLoss:
     def restart(self, now: float) -> None:
         """A new interval: of packets sent from now on."""
         self._since = now
-        self._packets = self._lost = 0
+        self._packets = self._lost = self._bytes = 0
 
     def update(
         self,
@@ -83,11 +85,13 @@ class ExcessLoss:
         losses = [packet for packet in lost if packet.time >= self._since]
         self._packets += len(fates) + len(losses)
         self._lost += len(losses)
+        self._bytes += sum(packet.size for packet in fates) + sum(packet.size for packet in losses)
         newest = max((packet.time for packet in fates), default=self._since)
         inflation = 2 * min(burst, LARGEST_BURST) - 1
         if self._packets < LEAST_PACKETS * inflation or newest < self._since + horizon:
             return Verdict.NOTHING
-        verdict = self._judge(rate, inflation)
+        is_used = self._bytes >= USED * rate * (newest - self._since)
+        verdict = self._judge(rate, inflation) if is_used else Verdict.NOTHING
         self.restart(now)
         return verdict
 

@@ -111,7 +111,7 @@ class Sender:
 
     def queue_packet(self, packet: bytes, inner: Inner, now: float) -> None:
         """An inner packet wants to cross; it is dropped where its queue is full."""
-        record = self.composer.add(packet, inner, rate=self.congestion.rate, now=now)
+        record = self.composer.add(packet, inner, rate=self.congestion.likely_rate, now=now)
         if record is not None:
             self._prompts.push(record, now=now, stale_key=inner.key if inner.is_pure_ack else None)
 
@@ -246,7 +246,8 @@ class Sender:
             return True  # nothing under way could still mend it: what was sent for it is lost
         if not self._coding_window():
             return self._window.next_missing() is not None
-        return self._repairs.is_repair_due(self.loss_rate.rate, is_app_limited=not self._has_new())
+        has_room = self.congestion.is_starting or not self._has_new()
+        return self._repairs.is_repair_due(self.loss_rate.rate, is_app_limited=has_room)
 
     def _coding_window(self) -> int:
         return coding_window(self.loss_rate.rate, self.congestion.rate)

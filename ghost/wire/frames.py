@@ -1,14 +1,14 @@
 """Frames: the typed parts of a packet's plaintext.
 
-A plaintext is a run of frames, each a type byte and a body. SYMBOL, REPAIR and PROMPT come in two forms: with the low
-bit of the type clear the body runs to the end of the packet, with it set a 16-bit size precedes it.
+A plaintext is a run of frames, each a type byte and a body. SYMBOL and REPAIR run to the end of the packet, so it holds
+one of them at most: what solving for missing symbols may cost is bounded by the packet.
 
     PAD       0x00  the rest of the packet means nothing
     PING      0x01  asks for an acknowledgement at once
     ACK       0x02  see Ack
-    SYMBOL    0x04  symbol id: 3 | records
-    REPAIR    0x06  seed: 1 | first symbol id: 3 | bitmap size: 1 | bitmap | coded bytes
-    PROMPT    0x08  prompt id: 2 | one record
+    SYMBOL    0x04  symbol id: 3 | records, to the end
+    REPAIR    0x06  seed: 1 | first symbol id: 3 | bitmap size: 1 | bitmap | coded bytes, to the end
+    PROMPT    0x08  size of the rest: 2 | prompt id: 2 | one record
     CHALLENGE 0x0a  token: 8
     RESPONSE  0x0b  token: 8
     CLOSE     0x0c  reason: 1
@@ -24,7 +24,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import NamedTuple
 
-from ghost.constants import MAX_MEMBERS_SIZE
+from ghost.constants import MAX_MEMBERS, MAX_MEMBERS_SIZE
 from ghost.errors import PeerError
 
 SYMBOL_ID_BITS = 24
@@ -32,14 +32,13 @@ PROMPT_ID_BITS = 16
 PACKET_NUMBER_BITS = 32
 CLOCK_BITS = 32
 
-SYMBOL_OVERHEAD = 4  # the unsized form: type and symbol id
+SYMBOL_OVERHEAD = 4  # type and symbol id
 SIZE_FIELD = 2
-PROMPT_OVERHEAD = 5  # the sized form: type, size and prompt id
+PROMPT_OVERHEAD = 5  # type, size and prompt id
 TOKEN_SIZE = 8
 
 _PAD, _PING, _ACK, _SYMBOL, _REPAIR, _PROMPT = 0x00, 0x01, 0x02, 0x04, 0x06, 0x08
 _CHALLENGE, _RESPONSE, _CLOSE, _SKIPPABLE = 0x0A, 0x0B, 0x0C, 0x80
-_SIZED = 0x01
 
 _ACK_HEAD = Struct(">BIIH")
 _ACK_TAIL = Struct(">IBH")
@@ -137,22 +136,20 @@ def encode_ack(ack: Ack) -> bytes:
     )
 
 
-def encode_symbol(symbol_id: int, payload: bytes, *, is_last: bool = True) -> bytes:
-    head = (_SYMBOL << 24 | symbol_id & 0xFFFFFF).to_bytes(4, "big")
-    if is_last:
-        return head + payload
-    return bytes([_SYMBOL | _SIZED]) + _U16.pack(len(payload) + 3) + head[1:] + payload
+def encode_symbol(symbol_id: int, payload: bytes) -> bytes:
+    """The last frame of its packet."""
+    return (_SYMBOL << 24 | symbol_id & 0xFFFFFF).to_bytes(4, "big") + payload
 
 
 def encode_repair(repair: Repair) -> bytes:
-    """The unsized form: a repair is always the last frame of its packet."""
+    """The last frame of its packet."""
     members = repair.members.to_bytes((repair.members.bit_length() + 7) // 8, "little")
     head = bytes([_REPAIR, repair.seed]) + (repair.first_id & 0xFFFFFF).to_bytes(3, "big") + bytes([len(members)])
     return head + members + repair.payload
 
 
 def encode_prompt(prompt_id: int, record: bytes) -> bytes:
-    return bytes([_PROMPT | _SIZED]) + _U16.pack(len(record) + 2) + _U16.pack(prompt_id & 0xFFFF) + record
+    return bytes([_PROMPT]) + _U16.pack(len(record) + 2) + _U16.pack(prompt_id & 0xFFFF) + record
 
 
 def encode_challenge(token: bytes) -> bytes:
@@ -182,16 +179,16 @@ def decode(plaintext: bytes) -> list[Frame]:
             at += 1
             if kind == _PAD:
                 break
-            if kind in _BODY_DECODERS:
-                frames.append(_BODY_DECODERS[kind](plaintext[at:]))
+            if kind in _LAST_DECODERS:
+                frames.append(_LAST_DECODERS[kind](plaintext[at:]))
                 break
-            if kind & ~_SIZED in _BODY_DECODERS or kind >= _SKIPPABLE:
+            if kind == _PROMPT or kind >= _SKIPPABLE:
                 start = at + SIZE_FIELD
                 at = start + _U16.unpack_from(plaintext, at)[0]
                 if at > end:
                     raise PeerError("malformed")
-                if kind < _SKIPPABLE:
-                    frames.append(_BODY_DECODERS[kind & ~_SIZED](plaintext[start:at]))
+                if kind == _PROMPT:
+                    frames.append(_decode_prompt(plaintext[start:at]))
                 continue
             frame, at = _DECODERS[kind](plaintext, at)
             frames.append(frame)
@@ -210,10 +207,8 @@ def _decode_symbol(body: bytes) -> Symbol:
 
 def _decode_repair(body: bytes) -> Repair:
     start = 5 + body[4]
-    if body[4] > MAX_MEMBERS_SIZE:  # nobody may make us subtract thousands of symbols
-        raise PeerError("malformed")
     members = int.from_bytes(body[5:start], "little")
-    if len(body) <= start + 2 or not members & 1:
+    if len(body) <= start + 2 or not members & 1 or body[4] > MAX_MEMBERS_SIZE or members.bit_count() > MAX_MEMBERS:
         raise PeerError("malformed")
     return Repair(body[0], int.from_bytes(body[1:4], "big"), members, body[start:])
 
@@ -263,10 +258,9 @@ def _decode_close(data: bytes, at: int) -> tuple[Close, int]:
     return Close(data[at]), at + 1
 
 
-_BODY_DECODERS: dict[int, Callable[[bytes], Frame]] = {
+_LAST_DECODERS: dict[int, Callable[[bytes], Frame]] = {
     _SYMBOL: _decode_symbol,
     _REPAIR: _decode_repair,
-    _PROMPT: _decode_prompt,
 }
 _DECODERS: dict[int, Callable[[bytes, int], tuple[Frame, int]]] = {
     _PING: _decode_ping,

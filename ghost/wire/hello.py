@@ -14,6 +14,8 @@ from ghost.errors import PeerError
 
 VERSION = 1
 TOKEN_SIZE = 8
+INVITE_ID_SIZE = 8
+PROOF_SIZE = 32
 FEATURE_ZSTD = 1 << 0
 
 _VERSION, _CONNECTION_ID, _TOKEN, _TIMESTAMP, _INVITE, _PROOF, _FEATURES = range(1, 8)
@@ -61,16 +63,16 @@ class ClientHello:
         try:
             hello = cls(
                 connection_id=_number(fields[_CONNECTION_ID], 4),
-                token=fields[_TOKEN],
+                token=_sized(fields[_TOKEN], TOKEN_SIZE),
                 timestamp=_number(fields[_TIMESTAMP], 8),
                 features=_number(fields[_FEATURES], 4),
-                invite_id=fields[_INVITE],
-                proof=fields[_PROOF],
+                invite_id=_sized(fields[_INVITE], INVITE_ID_SIZE),
+                proof=_sized(fields[_PROOF], PROOF_SIZE),
                 version=_number(fields[_VERSION], 1),
             )
         except KeyError:
             raise PeerError("malformed") from None
-        if len(hello.token) != TOKEN_SIZE or not hello.connection_id:
+        if not hello.connection_id:
             raise PeerError("malformed")
         return hello
 
@@ -105,16 +107,16 @@ class ServerHello:
     def decode(cls, data: bytes) -> ServerHello:
         fields = dict(_fields(data))
         try:
-            interface, gateway = fields[_INTERFACE], fields[_GATEWAY]
+            interface = _sized(fields[_INTERFACE], 5)
             return cls(
                 connection_id=_number(fields[_CONNECTION_ID], 4),
                 features=_number(fields[_FEATURES], 4),
                 interface=IPv4Interface((interface[:4], interface[4])),
-                gateway=IPv4Address(gateway),
+                gateway=IPv4Address(fields[_GATEWAY]),
                 is_resumed=bool(_number(fields[_RESUMED], 1)),
                 refusal=_number(fields[_REFUSAL], 1),
             )
-        except (KeyError, IndexError, ValueError):
+        except (KeyError, ValueError):
             raise PeerError("malformed") from None
 
 
@@ -132,6 +134,10 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _number(value: bytes, size: int) -> int:
+    return int.from_bytes(_sized(value, size), "big")
+
+
+def _sized(value: bytes, size: int) -> bytes:
     if len(value) != size:
         raise PeerError("malformed")
-    return int.from_bytes(value, "big")
+    return value

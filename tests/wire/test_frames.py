@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ghost.constants import MAX_MEMBERS, MAX_MEMBERS_SIZE
 from ghost.errors import PeerError
-from ghost.reliability.send_window import MAX_SPAN
 from ghost.wire import frames
 
 DELAY_UNIT = 16e-6  # seconds; frames.Ack.delay travels in these steps
@@ -32,14 +32,15 @@ repairs = st.builds(
     frames.Repair,
     st.integers(0, 255),
     st.integers(0, (1 << 24) - 1),
-    st.integers(0, (1 << MAX_SPAN) - 1 >> 1).map(lambda members: members << 1 | 1),
+    st.sets(st.integers(1, 8 * MAX_MEMBERS_SIZE - 1), max_size=MAX_MEMBERS - 1).map(
+        lambda offsets: sum(1 << offset for offset in {0, *offsets})
+    ),
     st.binary(min_size=3, max_size=300),
 )
 prompts = st.builds(frames.Prompt, st.integers(0, 0xFFFF), st.binary(min_size=1, max_size=1200))
 short_frames = st.one_of(
     st.just(frames.Ping()),
     acks,
-    symbols,
     prompts,
     st.builds(frames.Challenge, tokens),
     st.builds(frames.Response, tokens),
@@ -49,7 +50,7 @@ short_frames = st.one_of(
 ENCODERS = {
     frames.Ping: lambda frame: frames.PING,
     frames.Ack: frames.encode_ack,
-    frames.Symbol: lambda frame: frames.encode_symbol(*frame, is_last=False),
+    frames.Symbol: lambda frame: frames.encode_symbol(*frame),
     frames.Prompt: lambda frame: frames.encode_prompt(*frame),
     frames.Challenge: lambda frame: frames.encode_challenge(frame.token),
     frames.Response: lambda frame: frames.encode_response(frame.token),
@@ -58,7 +59,6 @@ ENCODERS = {
 ONE_OF_EACH = [
     frames.Ping(),
     frames.Ack(7, 0b1011, 123, 5 * DELAY_UNIT, 9, 0b101, 2, 3),
-    frames.Symbol(1, b"records"),
     frames.Prompt(2, b"record"),
     frames.Challenge(b"12345678"),
     frames.Response(b"87654321"),
@@ -94,7 +94,7 @@ def test_a_packet_of_frames_comes_back(
 
 
 @given(st.binary(max_size=200))
-@example(bytes([0x05, 0xFF, 0xFF]))
+@example(bytes([0x08, 0xFF, 0xFF]))
 def test_any_bytes_decode_or_are_a_peers_fault(data: bytes) -> None:
     with contextlib.suppress(PeerError):
         frames.decode(data)
@@ -127,10 +127,25 @@ def test_an_unknown_frame_that_may_be_skipped_is_skipped(kind: int) -> None:
 
 
 def test_any_other_unknown_frame_makes_the_packet_malformed() -> None:
-    known = {0x00, 0x01, 0x02, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0A, 0x0B, 0x0C}
+    known = {0x00, 0x01, 0x02, 0x04, 0x06, 0x08, 0x0A, 0x0B, 0x0C}
     for kind in set(range(0x80)) - known:
         with pytest.raises(PeerError, match="malformed"):
             frames.decode(frames.PING + bytes([kind]) + bytes(40))
+
+
+def test_a_symbol_or_a_repair_is_the_last_frame_so_a_packet_holds_one() -> None:
+    repair = frames.Repair(1, 0, 0b11, b"coded")
+    for head in (frames.encode_symbol(1, b"x"), frames.encode_repair(repair)):
+        assert len(frames.decode(head + frames.encode_repair(repair))) == 1
+
+
+def test_a_repair_over_more_symbols_than_allowed_is_malformed() -> None:
+    def over(count: int) -> bytes:
+        return frames.encode_repair(frames.Repair(1, 0, (1 << count) - 1, b"coded"))
+
+    assert len(frames.decode(over(MAX_MEMBERS))) == 1
+    with pytest.raises(PeerError, match="malformed"):
+        frames.decode(over(MAX_MEMBERS + 1))
 
 
 def test_padding_hides_whatever_follows() -> None:

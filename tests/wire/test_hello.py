@@ -75,6 +75,15 @@ def test_any_fields_decode_or_are_a_peers_fault(
         kind.decode(b"".join(bytes([tag, len(value)]) + value for tag, value in fields))
 
 
+@pytest.mark.parametrize("field", ["token", "invite_id", "proof"])
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_field_of_another_size_is_malformed(field: str, change: int) -> None:
+    """An invite id becomes the name of a file."""
+    wrong = replace(HELLO, **{field: bytes(len(getattr(HELLO, field)) + change)})
+    with pytest.raises(PeerError, match="malformed"):
+        ClientHello.decode(wrong.encode())
+
+
 def test_connection_id_zero_is_the_handshakes_own() -> None:
     with pytest.raises(PeerError, match="malformed"):
         ClientHello.decode(replace(HELLO, connection_id=0).encode())
