@@ -59,10 +59,12 @@ def listen_address(text: str) -> tuple[str, int]:
     return str(ip_address(host)), port
 
 
-@_value("IPv4 network of 8 to 30 bits", "10.77.0.0/24")
+@_value("IPv4 network of 8 to 30 bits for hosts", "10.77.0.0/24")
 def subnet(text: str) -> IPv4Network:
     network = IPv4Network(text)
-    if not 8 <= network.prefixlen <= 30:
+    first = network.network_address.packed[0]
+    # RFC 6890: "this" network, loopback, multicast, reserved. The kernel takes them for a device and carries nothing.
+    if not 8 <= network.prefixlen <= 30 or first in (0, 127) or first >= 224:
         raise ValueError(text)
     return network
 

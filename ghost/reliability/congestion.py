@@ -275,9 +275,13 @@ class CongestionControl:
         # While a queue grows or shrinks the span rate is the bottleneck's. While it does neither it may be no
         # more than what was sent, so it can only raise the estimate.
         is_bottleneck = abs(span.stretch) > STRETCH_LIMIT + 2 * jitter / window and not packet.is_app_limited
-        if has_span and span.since >= self._mode_since and (is_bottleneck or span.rate > self.rate):
+        served = span.rate
+        if self.is_congested:  # a full queue drops what is too much: only what arrives tells of the bottleneck
+            served = min(served, span.delivered / (1 - min(self._excess.floor, MOST_LOSS)))
+            is_bottleneck = is_bottleneck or served < self.rate
+        if has_span and span.since >= self._mode_since and (is_bottleneck or served > self.rate):
             share = min(1.0, 2 * (now - self._updated) / window)
-            self.rate += share * (span.rate - self.rate)
+            self.rate += share * (served - self.rate)
         has_queue = queue >= target / 2 + 2 * jitter
         if has_queue:
             self._probe = PROBE_FIRST

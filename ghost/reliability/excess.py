@@ -21,7 +21,7 @@ from ghost.reliability.loss import SentPacket
 
 LEAST_PACKETS: Final = 40
 FLOOR_PACKETS: Final = 400  # memory of the floor
-DEVIATIONS: Final = 2.5
+DEVIATIONS: Final = 3.0
 DEVIATIONS_FALLEN: Final = 1.5  # for a trial's end: the cut makes a real excess fall to almost nothing
 LARGEST_BURST: Final = 4.0
 USED: Final = 0.5  # of the rate: an interval that sent less says nothing of it

@@ -43,12 +43,12 @@ class SpanRate:
         arrivals = self._arrivals
         if arrivals and (packet.number <= arrivals[-1].packet.number or arrived < arrivals[-1].arrived):
             return False
-        if packet.is_app_limited:
-            arrivals.clear()  # after it the sender paused: what follows is measured from here on
         arrivals.append(_Arrival(arrived, acked_bytes, packet))
         while len(arrivals) > 2 and arrivals[1].arrived <= arrived - window:
             arrivals.popleft()
         first = arrivals[0]
+        if packet.is_app_limited:
+            arrivals.clear()  # the sender paused after it: the next span begins behind the pause
         if arrived - first.arrived < window or packet.time <= first.packet.time:
             return False
         self.rate = (packet.sent_bytes - first.packet.sent_bytes) / (arrived - first.arrived)

@@ -23,7 +23,10 @@ def fast_forward(sending: Connection, receiving: Connection, monkeypatch: pytest
     sender, receiver = sending.sender, receiving.receiver
     sender._next_packet_number = (1 << frames.PACKET_NUMBER_BITS) - AHEAD
     receiving._replay.largest = sender._next_packet_number - 1
+    assert not len(sender._in_flight)
     assert not len(sender._window)
+    sender._in_flight._base = sender._next_packet_number
+    sender._in_flight._mask = sender._in_flight._lost_mask = 0
     sender._window.next_id = sender._window._base = (1 << frames.SYMBOL_ID_BITS) - AHEAD
     receiver.window.floor = sender._window.next_id
     sender._prompts._next_id = (1 << frames.PROMPT_ID_BITS) - AHEAD
