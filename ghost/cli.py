@@ -80,16 +80,23 @@ def _run(argv: list[str]) -> int:
 
 
 def _command(argv: list[str]) -> tuple[str, list[str]]:
-    """The command and its arguments; without one, `mode` in the file that --config names decides."""
+    """The command, which may follow --config FILE, and its arguments; without one, `mode` in that file decides."""
     first = argv[0]
     if first in COMMANDS:
         return first, argv[1:]
     if not first.startswith("-"):
         raise ConfigError(f"unknown command '{first}'{suggestion(first, COMMANDS)}")
-    for option, value in zip(argv, [*argv[1:], ""], strict=True):
-        path = value if option == "--config" else option.removeprefix("--config=")
-        if option == "--config" or path != option:
-            return mode_of(path), argv
+    for index, option in enumerate(argv):
+        name, equals, path = option.partition("=")
+        if name != "--config":
+            continue
+        after = index + (1 if equals else 2)
+        path = path if equals else "".join(argv[index + 1 : after])
+        if not path:
+            raise ConfigError("--config needs a file: write for example --config /etc/ghost.conf")
+        if after < len(argv) and argv[after] in COMMANDS:
+            return argv[after], argv[:after] + argv[after + 1 :]
+        return mode_of(path), argv
     known = ["--help", "--version", "--config"]
     raise ConfigError(f"no command before {first.partition('=')[0]}{suggestion(first.partition('=')[0], known)}")
 

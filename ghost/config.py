@@ -36,6 +36,8 @@ _MODE_KEY = "mode"
 _MAX_TUN_NAME = 15  # IFNAMSIZ less its end
 _BITS_PER_SECOND = {"bit": 1, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LEAST_RATE_BPS, _MOST_RATE_BPS = 1e3, 1e12
+_LONGEST = 10 * 365 * 86400.0
 
 
 def _value(kind: str, example: str) -> Callable[[Callable[[str], Any]], Callable[[str], Any]]:
@@ -51,6 +53,13 @@ def _value(kind: str, example: str) -> Callable[[Callable[[str], Any]], Callable
         return checked
 
     return wrap
+
+
+@_value("directory", DEFAULT_STATE_DIRECTORY)
+def directory(text: str) -> Path:
+    if not text:  # would be the current directory
+        raise ValueError(text)
+    return Path(text)
 
 
 @_value("address to listen on", f"0.0.0.0:{DEFAULT_PORT}")
@@ -76,14 +85,26 @@ def tun_name(text: str) -> str:
     return text
 
 
-@_value("rate", "10mbit")
+@_value("rate of 1kbit or more", "10mbit")
 def rate_bps(text: str) -> float:
-    return _quantity(text, _BITS_PER_SECOND)
+    return _quantity(text, _BITS_PER_SECOND, least=_LEAST_RATE_BPS, most=_MOST_RATE_BPS)
 
 
-@_value("duration", "24h")
+@_value("duration of 1s to 3650d", "24h")
 def duration(text: str) -> float:
-    return _quantity(text, _SECONDS)
+    return _quantity(text, _SECONDS, least=1.0, most=_LONGEST)
+
+
+@_value("number of seconds from 1 to 3600", "10")
+def whole_seconds(text: str) -> int:
+    if not 1 <= int(text) <= 3600:
+        raise ValueError(text)
+    return int(text)
+
+
+@_value("whole number", "1")
+def whole_number(text: str) -> int:
+    return int(text)
 
 
 @_value("name of 1 to 64 printable characters", "laptop")
@@ -101,9 +122,9 @@ def endpoints(text: str) -> tuple[tuple[str, int], ...]:
     return parsed
 
 
-def _quantity(text: str, units: Mapping[str, float]) -> float:
+def _quantity(text: str, units: Mapping[str, float], *, least: float, most: float) -> float:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([a-z]+)", text.lower())
-    if match is None or match[2] not in units or not float(match[1]):
+    if match is None or match[2] not in units or not least <= float(match[1]) * units[match[2]] <= most:
         raise ValueError(text)
     return float(match[1]) * units[match[2]]
 
@@ -120,7 +141,7 @@ class Option:
 
 
 OPTIONS: dict[str, Option] = {
-    "state-dir": Option("directory of keys, peers and the control socket", "DIR", Path, DEFAULT_STATE_DIRECTORY),
+    "state-dir": Option("directory of keys, peers and the control socket", "DIR", directory, DEFAULT_STATE_DIRECTORY),
     "log-level": Option("what to log", "LEVEL", str, "info", LEVELS),
     "tun-name": Option("name of the network device", "NAME", tun_name),
     "profile": Option("how traffic is disguised", "PROFILE", str, "noise", tuple(PROFILES)),
@@ -178,6 +199,8 @@ class Parser(configargparse.ArgumentParser):  # type: ignore[misc]
 
     def parse(self, argv: list[str]) -> argparse.Namespace:
         """Raises ConfigError for anything that is not understood."""
+        if sum(argument.partition("=")[0] == "--config" for argument in argv) > 1:
+            raise ConfigError("--config is given twice, and only one file is read: put all options into one")
         options, unknown = self.parse_known_args(argv)
         if unknown:
             first = unknown[0]
@@ -193,7 +216,8 @@ class Parser(configargparse.ArgumentParser):  # type: ignore[misc]
         raised = sys.exc_info()[1]
         if isinstance(raised, ConfigError):  # from _open_config: ConfigArgParse would wrap it in its own words
             raise raised
-        raise ConfigError(" ".join(message.removeprefix("argument ").split()))
+        message = " ".join(message.removeprefix("argument ").split())
+        raise ConfigError(message.replace("ignored explicit argument", "a switch takes no value: leave out"))
 
 
 class _ConfigFile(configargparse.DefaultConfigFileParser):  # type: ignore[misc]
@@ -209,6 +233,9 @@ class _ConfigFile(configargparse.DefaultConfigFileParser):  # type: ignore[misc]
         mode = items.pop(_MODE_KEY, self.command)
         if self.command in MODES and mode != self.command:
             raise ConfigError(f"{stream.name} says mode = {mode}, the command is {self.command}: drop one of them")
+        for key, value in items.items():
+            if isinstance(value, list):
+                raise ConfigError(f"{stream.name}: {key} takes one value: leave out the brackets")
         return {key: value for key, value in items.items() if key in self.own}
 
 

@@ -49,13 +49,10 @@ ip -n $namespace link set lo up
 ip -n $namespace address add 198.18.77.2/30 dev $client_end
 ip -n $namespace link set $client_end up
 
-# The client remembers the invite that worked; what it knows of a server whose state was since made anew is of no use.
-if [ $server_state/server.key -nt $client_state/client.json ]; then rm -rf $client_state; fi
-if ! grep -qs '"invite"' $client_state/client.json; then
-    # By the environment: a command line can be read by every user of this machine.
-    GHOST_INVITE=$("$ghosttunnel" invite --state-dir $server_state --endpoint 198.18.77.1:8000 --name local)
-    export GHOST_INVITE
-fi
+# A new invite each time: the one that the client remembers may be of a server whose state was since made anew.
+# By the environment: a command line can be read by every user of this machine.
+GHOST_INVITE=$("$ghosttunnel" invite --state-dir $server_state --endpoint 198.18.77.1:8000 --name local)
+export GHOST_INVITE
 
 echo "run-client: try it from another terminal: ${SUDO_UID:+sudo }ip netns exec $namespace ping 10.77.0.1 (Ctrl-C here ends it)"
 # In the background, so that a signal to this script reaches the client at once.

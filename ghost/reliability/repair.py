@@ -9,9 +9,10 @@ source will be missing with probability p, each repair will help with probabilit
 The margin z is not computed but steered: every quarter of a second it moves so that the share of arriving packets
 that taught the receiver nothing stays at WASTE. Bursts need no formula of their own.
 
-Repairs are coded over what is known to be missing and the newest symbols without news, as far as the window reaches
-(after a mass of losses missing symbols go again one by one instead); the window shrinks with the CPU time that the rate asks for. Where coding does not pay (hardly any
-loss, or no time for it) a repair is the plain symbol again, after its loss and not before.
+Repairs are coded over what is known to be missing and the newest symbols without news, as far as the window reaches;
+after a mass of losses missing symbols go again one by one instead. The window shrinks with the CPU time that the rate
+asks for. Where coding does not pay (hardly any loss, or no time for it) a repair is the plain symbol again, after its
+loss and not before.
 """
 
 from __future__ import annotations

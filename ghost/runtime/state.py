@@ -18,6 +18,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -33,6 +34,12 @@ from ghost.tunnel.registry import INVITE_ID_SIZE, KEY_SIZE, SECRET_SIZE, Invite,
 
 log = logging.getLogger(__name__)
 
+_CURES = {
+    errno.EACCES: "run it with sudo or ",
+    errno.EPERM: "run it with sudo or ",
+    errno.ENOSPC: "make room or ",
+    errno.EDQUOT: "make room or ",
+}
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_MAY_READ = stat.S_IRWXG | stat.S_IRWXO
 
@@ -277,10 +284,5 @@ def _sized(text: str, size: int) -> bytes:
 
 
 def _denied(path: Path, error: OSError) -> HostError:
-    cure = (
-        "run it with sudo or choose another --state-dir"
-        if isinstance(error, PermissionError)
-        else "make room or \
-choose another --state-dir"
-    )
-    return HostError(f"cannot use {path} ({error.strerror}): {cure}")
+    cure = _CURES.get(error.errno or 0, "")
+    return HostError(f"cannot use {path} ({error.strerror}): {cure}choose another --state-dir")

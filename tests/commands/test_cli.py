@@ -55,6 +55,7 @@ def test_every_exit_code_of_an_error_is_documented() -> None:
         ("--listen=0.0.0.0:1", 2, "no command before --listen"),
         ("--confg /etc/ghost.conf", 2, "did you mean --config?"),
         ("--config /no/such/file", 2, "cannot read config file /no/such/file"),
+        ("--config", 2, "--config needs a file: write for example --config /etc/ghost.conf"),
         ("server --subnet 1", 2, "no IPv4 network"),
         (f"client {DAMAGED}", 2, "this invite is damaged: copy the whole line"),
         ("client http://example.org", 2, "an invite starts with ghost://"),
@@ -84,6 +85,8 @@ def test_the_mode_of_a_file_picks_the_command(tmp_path: Path, ghosttunnel: Run) 
     path.write_text(f"mode = client\nstate-dir = {tmp_path}/client\ninvite = {DAMAGED}\n")
     for argv in (["--config", path], [f"--config={path}"]):
         assert "this invite is damaged" in ghosttunnel(*argv).stderr
+    done = ghosttunnel("--config", path, "status")
+    assert (done.returncode, done.stderr.count("client: start one")) == (4, 1)
     done = ghosttunnel("server", "--config", path)
     assert done.returncode == 2
     assert "says mode = client, the command is server" in done.stderr
