@@ -11,6 +11,9 @@ PACKET_OVERHEAD: Final = HEADER_SIZE + TAG_SIZE
 MAX_DATAGRAM: Final = 1452
 """UDP payload that fits 1500-byte paths over IPv6 (40 + 8 bytes of headers) as well as over IPv4."""
 
+FULL_PACKET: Final = MAX_DATAGRAM + 28
+"""Bytes that a full datagram takes of the path, its IPv4 and UDP headers counted."""
+
 MAX_MEMBERS_SIZE: Final = 30
 """Bytes of a repair's bitmap, so that it reaches over 240 symbols."""
 

@@ -72,6 +72,6 @@ def prepared(state_dir: Path) -> Iterator[Daemon]:
         changes = Changes(state)
         count = changes.undo_leftovers()
         if count:
-            log.info("undid %d changes that a killed ghosttunnel left behind", count)
+            log.info("undid what a killed ghosttunnel left behind, %d in all", count)
         supervisor.on_exit("changes to the host", changes.undo_all)
         yield Daemon(state, supervisor, changes)

@@ -36,7 +36,7 @@ def enable_nat(changes: Changes, tun: str, subnet: IPv4Network, which: Which = s
     if which("nft"):
         table = _table(tun)
         script = (
-            f"create table ip {table}; "
+            f"{_new_table('ip', table)}; "
             f"add chain ip {table} postrouting {{ type nat hook postrouting priority 100; }}; "
             f'add rule ip {table} postrouting ip saddr {subnet} oifname != "{tun}" masquerade'
         )
@@ -75,7 +75,7 @@ class KillSwitch:
         table, tun = self._table, self._tun
         script = "; ".join(
             [
-                f"create table inet {table}",
+                _new_table("inet", table),
                 f"add set inet {table} server4 {{ type ipv4_addr . inet_service; }}",
                 f"add set inet {table} server6 {{ type ipv6_addr . inet_service; }}",
                 f"add chain inet {table} output {{ type filter hook output priority 0; policy drop; }}",
@@ -109,3 +109,9 @@ class KillSwitch:
 
 def _table(tun: str) -> str:
     return f"ghosttunnel_{tun}"
+
+
+def _new_table(family: str, table: str) -> str:
+    """Statements that make an empty table. Whoever holds the device owns the name: a table that is there already was
+    left by a process that was killed on a state directory that is gone."""
+    return f"add table {family} {table}; delete table {family} {table}; add table {family} {table}"

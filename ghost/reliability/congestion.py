@@ -20,16 +20,16 @@ from collections import deque
 from enum import Enum
 from typing import Final
 
+from ghost.constants import FULL_PACKET
 from ghost.reliability.delay import QueueDelay
 from ghost.reliability.excess import ExcessLoss, Verdict
 from ghost.reliability.loss import SentPacket
 from ghost.reliability.rtt import INITIAL_RTT, RttEstimator
 from ghost.reliability.span import SpanRate
 
-PACKET: Final = 1480  # bytes: a full datagram on the wire
 INITIAL_PACKETS: Final = 10  # a round trip; RFC 6928's initial window
-LEAST_RATE: Final = 4 * PACKET  # bytes a second, 47 kbit/s: below it acknowledgements are too rare to steer by
-LEAST_WINDOW: Final = 4 * PACKET  # bytes
+LEAST_RATE: Final = 4 * FULL_PACKET  # bytes a second, 47 kbit/s: below it acknowledgements are too rare to steer by
+LEAST_WINDOW: Final = 4 * FULL_PACKET  # bytes
 HEADROOM: Final = (
     0.080  # seconds of the rate in flight beyond 1.6 round trips: half of the acknowledgements may be lost
 )
@@ -110,7 +110,7 @@ class CongestionControl:
 
     def __init__(self, *, max_rate: float | None, now: float) -> None:
         self.mode = Mode.START
-        self.rate = INITIAL_PACKETS * PACKET / INITIAL_RTT
+        self.rate = INITIAL_PACKETS * FULL_PACKET / INITIAL_RTT
         self.pacing_rate = 0.0
         self.delay = QueueDelay()
         self.queue = 0.0
@@ -140,7 +140,7 @@ class CongestionControl:
     @property
     def target(self) -> float:
         """Seconds of standing queue to keep."""
-        packet_time = PACKET / self.rate
+        packet_time = FULL_PACKET / self.rate
         return min(max(TARGET_PACKETS * packet_time, LEAST_TARGET), max(MOST_TARGET, packet_time))
 
     @property
@@ -179,13 +179,13 @@ class CongestionControl:
         `acked_bytes` are all that was acknowledged so far.
         """
         if not self._samples:
-            self.rate = max(self.rate, INITIAL_PACKETS * PACKET / rtt.min_rtt)
+            self.rate = max(self.rate, INITIAL_PACKETS * FULL_PACKET / rtt.min_rtt)
         self._samples += 1
         self._min_rtt = rtt.min_rtt
         self.delay.update(arrived - packet.time, rtt.latest - ack_delay, now=now, min_rtt=rtt.min_rtt)
         self.queue = max(0.0, self.delay.queue - min(self._floors, default=0.0))
         horizons = 1.0 if self.mode is Mode.STEADY else 0.5
-        window = max(horizons * self._horizon + 4 * self.delay.jitter, SPAN_PACKETS * PACKET / self.rate)
+        window = max(horizons * self._horizon + 4 * self.delay.jitter, SPAN_PACKETS * FULL_PACKET / self.rate)
         has_span = self._span.update(packet, arrived=arrived, acked_bytes=acked_bytes, window=window)
         if self._excess.is_on_trial:
             self._set_pacing(1.0)

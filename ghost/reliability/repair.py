@@ -20,6 +20,8 @@ from __future__ import annotations
 from math import sqrt
 from typing import Final
 
+from ghost.constants import FULL_PACKET, MAX_MEMBERS
+
 WASTE: Final = 0.07
 """Simulated at 30 % loss: 0.05 gives more goodput (+2 %) at twice the delay, 0.09 less delay for 3 % of goodput."""
 SERVO_INTERVAL: Final = 0.25  # seconds
@@ -27,12 +29,10 @@ SERVO_STEP: Final = 0.1
 MARGIN_FIRST: Final = 1.5
 MARGIN_MOST: Final = 1.5
 
-LARGEST_WINDOW: Final = 64
 LEAST_WINDOW: Final = 16  # below it coding loses more than it gains: 0.35 of the ceiling with 8 (simulated)
 CPU_SHARE: Final = 0.25  # of one core
 COST_PER_MEMBER: Final = 3.4e-6  # seconds for each symbol in a repair: product, sum and lookup (measured)
 LEAST_LOSS: Final = 0.003  # below it a lost symbol is sent again when it is known to be lost
-PACKET: Final = 1480  # bytes
 
 
 class RepairPolicy:
@@ -117,6 +117,6 @@ def coding_window(loss: float, rate: float) -> int:
     """How many symbols a repair may cover at `rate` wire bytes a second; 0 where coding does not pay."""
     if loss < LEAST_LOSS:
         return 0
-    repairs = 1.1 * loss / (1 - min(loss, 0.9)) * rate / PACKET
+    repairs = 1.1 * loss / (1 - min(loss, 0.9)) * rate / FULL_PACKET
     window = int(CPU_SHARE / (repairs * COST_PER_MEMBER))
-    return 0 if window < LEAST_WINDOW else min(window, LARGEST_WINDOW)
+    return 0 if window < LEAST_WINDOW else min(window, MAX_MEMBERS)

@@ -285,8 +285,7 @@ class ClientEndpoint:
             self._connection = None
             self._is_connected = False
             self._token = b""
-            if self._handshake is None:
-                self._begin_handshake(now)
+            self._begin_handshake(now)  # also in place of one under way, which carries the token of what has ended
         elif not self._is_connected and self._interface is not None:
             self._is_connected = True  # it was only silent
             self._handshake = None

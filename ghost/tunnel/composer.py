@@ -116,4 +116,4 @@ def _record(staged: _Staged, body: bytes, *, is_last: bool) -> records.Record:
     flow = staged.flow
     if staged.is_first and is_last and not flow.is_tcp:
         return records.Record(staged.encoding, True, True, records.UNORDERED, 0, body)
-    return records.Record(staged.encoding, staged.is_first, is_last, flow.flow_id, flow.next_sequence(), body)
+    return records.Record(staged.encoding, staged.is_first, is_last, flow.lane.flow_id, flow.lane.next_sequence(), body)

@@ -30,6 +30,9 @@ from ghost.wire.inner import Inner
 MAX_BATCH: Final = 64  # datagrams a turn: bounds the time until the socket is read again
 KEEPALIVE: Final = 20.0  # seconds, up to 25 with jitter; NATs forget UDP after 30 s in the worst case (RFC 4787)
 KEEPALIVE_SPREAD: Final = 5.0
+NUDGE_AFTER: Final = 1.0
+"""Seconds of silence after data came: a client that only listens asks, because its server may not be allowed to speak
+to an address that it moved to, and what asked for that may have been lost."""
 AMPLIFICATION: Final = 3
 LEAST_DATAGRAM: Final = 128  # bytes: holds all control frames that may wait
 CHALLENGE_INTERVAL: Final = 0.25  # seconds
@@ -72,6 +75,7 @@ class Connection:
         self._control: list[bytes] = []
         self._is_control_eliciting = False
         self._keepalive_at = now + self._keepalive_interval()
+        self._nudge_at = float("inf")
         self._is_validated = True
         self._credit = 0  # bytes that an unvalidated address may still be sent
         self._challenge = b""
@@ -109,6 +113,8 @@ class Connection:
                 _HANDLERS[type(frame)](self, frame, now)
         finally:  # an authentic packet is acknowledged even if a frame of it made no sense
             self._acks.on_packet(packet_number, is_ack_eliciting=is_eliciting, is_urgent=is_urgent, now=now)
+            if is_eliciting and not self._is_server:
+                self._nudge_at = now + NUDGE_AFTER
 
     def take_packets(self) -> list[bytes]:
         """Inner packets for this end."""
@@ -124,8 +130,13 @@ class Connection:
             self._challenge_at = now + CHALLENGE_INTERVAL
             self._queue_control(frames.encode_challenge(self._challenge), is_eliciting=True)
         if now >= self._keepalive_at and not self._is_server:  # the NAT is the client's, and one of the two is enough
-            self._keepalive_at = now + self._keepalive_interval()
-            if now - self.sender.last_eliciting >= KEEPALIVE:
+            is_quiet = now - self.sender.last_eliciting >= KEEPALIVE
+            self._keepalive_at = self._keepalive_interval() + (now if is_quiet else self.sender.last_eliciting)
+            if is_quiet:
+                self._queue_control(frames.PING, is_eliciting=True)
+        if now >= self._nudge_at:
+            self._nudge_at = float("inf")
+            if self.sender.last_eliciting < self.last_contact:
                 self._queue_control(frames.PING, is_eliciting=True)
 
     def greet(self) -> None:
@@ -133,7 +144,7 @@ class Connection:
         self._queue_control(frames.PING, is_eliciting=True)
 
     def close(self, reason: int) -> None:
-        self._queue_control(frames.encode_close(reason), is_eliciting=False)
+        self._control = [frames.encode_close(reason)]  # whatever else waits matters no more
 
     # ---- out --------------------------------------------------------------------------------------------------
 
@@ -163,7 +174,7 @@ class Connection:
         return datagrams
 
     def next_timeout(self) -> float:
-        times = [float("inf") if self._is_server else self._keepalive_at]
+        times = [float("inf") if self._is_server else min(self._keepalive_at, self._nudge_at)]
         if self._limit == MAX_DATAGRAM:
             times += [time for time in (self._acks.deadline, self.sender.next_time()) if time is not None]
         if self._limit and self._control:

@@ -15,7 +15,6 @@ from typing import Final
 from ghost.constants import HEADER_SIZE
 from ghost.crypto.backend import Aead, Backend
 from ghost.crypto.noise import TransportKeys
-from ghost.errors import PeerError
 from ghost.obfuscation.mask import HeaderMask
 
 REKEY_AFTER: Final = 120.0  # seconds, for an epoch that carried data; WireGuard's REKEY_AFTER_TIME
@@ -113,8 +112,3 @@ class Epochs:
     @property
     def next_expiry(self) -> float | None:
         return None if self._old is None else self._old_until
-
-
-def require_size(datagram: bytes, least: int) -> None:
-    if len(datagram) < least:
-        raise PeerError("truncated")

@@ -29,13 +29,27 @@ SPARSE_RATE: Final = 32_000.0  # bytes a second: calls and games stay below it, 
 SPARSE_BURST: Final = 12_000.0  # bytes
 
 
+class Lane:
+    """A flow id on the wire and its next sequence; flows hold it one after the other."""
+
+    __slots__ = ("flow_id", "sequence")
+
+    def __init__(self, flow_id: int) -> None:
+        self.flow_id = flow_id
+        self.sequence = 0
+
+    def next_sequence(self) -> int:
+        sequence = self.sequence
+        self.sequence += 1
+        return sequence
+
+
 class Flow:
     """One direction of one conversation."""
 
     __slots__ = (
         "key",
-        "flow_id",
-        "sequence",
+        "lane",
         "is_tcp",
         "packets",
         "queued_bytes",
@@ -46,10 +60,9 @@ class Flow:
         "_seen",
     )
 
-    def __init__(self, inner: Inner, *, flow_id: int, sequence: int, now: float) -> None:
+    def __init__(self, inner: Inner, *, lane: Lane, now: float) -> None:
         self.key = inner.key
-        self.flow_id = flow_id
-        self.sequence = sequence
+        self.lane = lane
         self.is_tcp = inner.protocol == TCP
         self.packets: deque[bytes] = deque()
         self.queued_bytes = 0
@@ -65,11 +78,6 @@ class Flow:
         self._seen = now
         return self._level <= SPARSE_BURST
 
-    def next_sequence(self) -> int:
-        sequence = self.sequence
-        self.sequence += 1
-        return sequence
-
 
 class FlowTable:
     """The flows of one connection, least recently used first."""
@@ -78,7 +86,7 @@ class FlowTable:
 
     def __init__(self) -> None:
         self._flows: OrderedDict[bytes, Flow] = OrderedDict()
-        self._unused = iter(range(MAX_FLOWS))
+        self._unused = map(Lane, range(MAX_FLOWS))
 
     def __len__(self) -> int:
         return len(self._flows)
@@ -88,14 +96,14 @@ class FlowTable:
         if flow is not None:
             self._flows.move_to_end(inner.key)
             return flow
-        flow_id, sequence = next(self._unused, -1), 0
-        if flow_id < 0:
+        lane = next(self._unused, None)
+        if lane is None:
             oldest = next((flow for flow in self._flows.values() if not flow.packets), None)
             if oldest is None:  # every flow has packets waiting: the newcomer shares a lane's order, and its fate
                 return next(iter(self._flows.values()))
             del self._flows[oldest.key]
-            flow_id, sequence = oldest.flow_id, oldest.sequence
-        flow = self._flows[inner.key] = Flow(inner, flow_id=flow_id, sequence=sequence, now=now)
+            lane = oldest.lane
+        flow = self._flows[inner.key] = Flow(inner, lane=lane, now=now)
         return flow
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
 from ghost.errors import ConfigError
@@ -35,7 +35,7 @@ class Invitation:
     endpoints: tuple[tuple[str, int], ...]
     server_public_key: bytes
     invite_id: bytes
-    secret: bytes
+    secret: bytes = field(repr=False)
     name: str = ""
 
     def to_uri(self) -> str:

@@ -132,6 +132,7 @@ class Receiver:
         flow.parts.append(record.body)
         flow.parts_size += len(record.body)
         if flow.parts_size > MAX_PACKET:
+            flow.parts, flow.parts_size = [], 0
             raise PeerError("malformed")
         if record.is_last:
             body, flow.parts, flow.parts_size = b"".join(flow.parts), [], 0

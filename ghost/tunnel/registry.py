@@ -8,7 +8,7 @@ invite's secret stays the pre-shared key of the two.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from typing import Protocol
 
@@ -22,7 +22,7 @@ class Invite:
     """A one-time admission: whoever proves `secret` before `expires` (Unix seconds) may bind a key to it."""
 
     invite_id: bytes
-    secret: bytes
+    secret: bytes = field(repr=False)
     name: str
     expires: float
     used_by: bytes | None = None
@@ -36,7 +36,7 @@ class Peer:
     """
 
     public_key: bytes
-    pre_shared_key: bytes
+    pre_shared_key: bytes = field(repr=False)
     name: str
     address: IPv4Address
     last_timestamp: int = 0

@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ghost.constants import MAX_DATAGRAM, MAX_SYMBOL, PACKET_OVERHEAD
+from ghost.constants import FULL_PACKET, MAX_DATAGRAM, MAX_SYMBOL, PACKET_OVERHEAD
 from ghost.errors import PeerError
 from ghost.reliability.acks import MAX_ACK_DELAY
-from ghost.reliability.congestion import PACKET, CongestionControl
+from ghost.reliability.congestion import CongestionControl
 from ghost.reliability.field import combine
 from ghost.reliability.loss import LossDetector, SentPacket
 from ghost.reliability.lossrate import LossRate
@@ -62,6 +62,7 @@ class Sender:
         "_pacer",
         "_pad",
         "_peer_clock",
+        "_peer_clock_at",
         "_prompts",
         "_repairs",
         "_window",
@@ -93,6 +94,7 @@ class Sender:
         self._pacer = Pacer(self.congestion.pacing_rate, now)
         self._pad = pad
         self._peer_clock = 0
+        self._peer_clock_at = now
         self._prompts = PromptSender(now)
         self._repairs = RepairPolicy(now)
         self._window = SendWindow()
@@ -137,7 +139,9 @@ class Sender:
         self._window.on_report(ack.symbol_floor, ack.symbols)
         self._on_lost(outcome.lost)
         if outcome.largest is not None and is_news:
-            self._peer_clock = expand(ack.received_clock, bits=frames.CLOCK_BITS, near=self._peer_clock)
+            expected = self._peer_clock + int((now - self._peer_clock_at) * 1e6)  # it may have gone round meanwhile
+            self._peer_clock = expand(ack.received_clock, bits=frames.CLOCK_BITS, near=expected)
+            self._peer_clock_at = now
             self._on_news(ack, outcome.largest, arrived=len(outcome.acked), now=now)
 
     def handle_timeout(self, now: float) -> None:
@@ -150,7 +154,7 @@ class Sender:
         if probe_time is not None and probe_time <= now:
             self.probes_unanswered += 1
             interval = self.rtt.probe_timeout(max_ack_delay=MAX_ACK_DELAY)
-            packets = PROBE_SHARE * self.congestion.rate * interval / PACKET
+            packets = PROBE_SHARE * self.congestion.rate * interval / FULL_PACKET
             self._owed_probes = max(PROBE_PACKETS[0], min(int(packets), PROBE_PACKETS[1]))
             self.last_eliciting = now
             if self.probes_unanswered == PROBES_BEFORE_SILENCE:
@@ -168,6 +172,7 @@ class Sender:
     def on_path_change(self) -> None:
         """The peer moved: delays and rates of the old path say nothing about the new one."""
         self.congestion.on_path_change()
+        self.rtt.on_path_change()
 
     # ---- out --------------------------------------------------------------------------------------------------
 
@@ -372,7 +377,7 @@ class Sender:
         )
         if unsettled > 1 + OVERTAKING * self.loss_rate.rate * self._in_flight.threshold:
             return  # it has overtaken others: its delay is not the queue's
-        self.rtt.update(now - newest.time, ack_delay=ack.delay)
+        self.rtt.update(now - newest.time, ack_delay=ack.delay, now=now)
         clock = self._peer_clock / 1e6
         self.congestion.on_ack(
             newest,

@@ -22,7 +22,7 @@ from ghost.errors import PeerError
 from ghost.obfuscation.envelope import HANDSHAKE_CONNECTION_ID, Envelope
 from ghost.obfuscation.mask import HeaderMask
 from ghost.obfuscation.padding import PROFILES
-from ghost.tunnel.connection import Connection
+from ghost.tunnel.connection import AMPLIFICATION, Connection
 from ghost.tunnel.epochs import Epoch
 from ghost.tunnel.events import Address, Event, PeerJoined, PeerLeft
 from ghost.tunnel.handshake import INITIATION, PROLOGUE, RESPONSE, ReplyCache, is_proven
@@ -129,7 +129,7 @@ class ServerEndpoint:
                 connection.handle_timeout(now)
                 self._touched[connection] = None
         for session in list(self._sessions.values()):
-            if now - session.connection.last_contact >= CLIENT_TIMEOUT:
+            if now >= session.connection.last_contact + CLIENT_TIMEOUT:
                 self._end(session, f"silent for {CLIENT_TIMEOUT:.0f} s")
         for connection_id, candidate in list(self._candidates.items()):
             if now >= candidate.expires:
@@ -191,11 +191,12 @@ class ServerEndpoint:
         if epoch is None:
             self._by_id.pop(connection_id, None)
             raise PeerError("foreign")
+        received = connection.received_bytes
         try:
             connection.receive_datagram(epoch, data, number, address, now)
         finally:
             # even a malformed frame leaves an acknowledgement to send; a forged packet leaves nothing
-            if connection.last_contact == now and self._is_admitted(connection_id, session):
+            if connection.received_bytes > received and self._is_admitted(connection_id, session):
                 self._touched[connection] = None
                 self._deliver(session)
         if connection.closed_by_peer is not None:
@@ -210,14 +211,15 @@ class ServerEndpoint:
                 self._dropped["inner_source"] += 1
 
     def _is_admitted(self, connection_id: int, session: _Session) -> bool:
-        """False for a candidate whose invite somebody else has spent since its handshake."""
+        """False for a candidate whose invite somebody else has spent, or somebody removed, since its handshake."""
         if connection_id not in self._candidates:
             return True
-        invite = self._registry.invite(session.invite_id) if session.invite_id else None
-        if invite is not None and invite.used_by not in (None, session.peer.public_key):
-            self._drop(session)
-            self._dropped["refused"] += 1
-            return False
+        if session.invite_id:
+            invite = self._registry.invite(session.invite_id)
+            if invite is None or invite.used_by not in (None, session.peer.public_key):
+                self._drop(session)
+                self._dropped["refused"] += 1
+                return False
         self._promote(connection_id, session)
         return True
 
@@ -228,9 +230,12 @@ class ServerEndpoint:
         former = self._sessions.get(peer.public_key)
         if former is not None:
             self._drop(former)
-        if session.invite_id:
-            self._registry.save_peer(peer)
+        rival = self._by_address.get(peer.address.packed)
+        if rival is not None:
+            self._end(rival, "its address was given to another client")
+        if session.invite_id:  # in this order: a crash in between must not leave an invite for somebody else
             self._registry.spend_invite(session.invite_id, peer.public_key)
+            self._registry.save_peer(peer)
         self._sessions[peer.public_key] = session
         self._by_address[peer.address.packed] = session
         self._events.append(PeerJoined(peer.name, peer.address, session.connection.address))
@@ -238,7 +243,6 @@ class ServerEndpoint:
     def _end(self, session: _Session, reason: str) -> None:
         if self._sessions.get(session.peer.public_key) is session:
             del self._sessions[session.peer.public_key]
-            del self._by_address[session.peer.address.packed]
             self._events.append(PeerLeft(session.peer.name, session.peer.address, reason))
         self._drop(session)
 
@@ -246,6 +250,8 @@ class ServerEndpoint:
         for connection_id in [key for key, value in self._by_id.items() if value is session]:
             del self._by_id[connection_id]
             self._candidates.pop(connection_id, None)
+        if self._by_address.get(session.peer.address.packed) is session:
+            del self._by_address[session.peer.address.packed]
         self._timeouts.pop(session.connection, None)
         self._touched.pop(session.connection, None)
 
@@ -271,7 +277,9 @@ class ServerEndpoint:
             self._spend_allowance(now)
             reply = RESPONSE + self._answer(message[1:], address, now)
             self._replies.add(message, tag, reply)
-        wrapped = self._envelope.wrap(reply, size_range=self._profile.handshake_sizes, rng=self._rng)
+        least, most = self._profile.handshake_sizes
+        most = min(most, AMPLIFICATION * len(data) - 1)  # nobody gets more for a forged source address
+        wrapped = self._envelope.wrap(reply, size_range=(least, max(least, most)), rng=self._rng)
         self._answers.append((wrapped, address))
 
     def _answer(self, message: bytes, address: Address, now: float) -> bytes:
@@ -283,7 +291,12 @@ class ServerEndpoint:
         if not refusal and client.version != hello.VERSION:
             refusal = hello.VERSION_UNKNOWN
         former = self._sessions.get(peer.public_key)
-        is_resumed = former is not None and former.token == client.token and not invite_id
+        is_resumed = (
+            former is not None
+            and former.token == client.token
+            and former.peer.address == peer.address
+            and not invite_id
+        )
         local_id = self._free_connection_id()
         features = client.features & hello.FEATURE_ZSTD if self._compression != "off" and is_available() else 0
         answer = hello.ServerHello(
@@ -343,11 +356,11 @@ class ServerEndpoint:
         )
 
     def _free_address(self, public_key: bytes) -> IPv4Address | None:
-        """The first address that no peer has; a candidate's is taken for everybody but itself."""
-        taken = {peer.address for peer in self._registry.peers()}
-        candidates = [candidate.peer for candidate in self._candidates.values()]
-        taken |= {peer.address for peer in candidates if peer.public_key != public_key}
-        return next((address for address in self._subnet.hosts() if address not in taken | {self._gateway}), None)
+        """The first address that no peer has; a session's or candidate's is taken for everybody but itself."""
+        taken = {self._gateway, *(peer.address for peer in self._registry.peers())}
+        here = [session.peer for session in (*self._sessions.values(), *self._candidates.values())]
+        taken |= {peer.address for peer in here if peer.public_key != public_key}
+        return next((address for address in self._subnet.hosts() if address not in taken), None)
 
     def _add_candidate(
         self,

@@ -10,7 +10,7 @@ from ghost.host.firewall import KillSwitch, enable_nat
 
 SUBNET = IPv4Network("10.77.0.0/24")
 NAT_SCRIPT = (
-    "nft create table ip ghosttunnel_ghosts; "
+    "nft add table ip ghosttunnel_ghosts; delete table ip ghosttunnel_ghosts; add table ip ghosttunnel_ghosts; "
     "add chain ip ghosttunnel_ghosts postrouting { type nat hook postrouting priority 100; }; "
     'add rule ip ghosttunnel_ghosts postrouting ip saddr 10.77.0.0/24 oifname != "ghosts" masquerade'
 )
@@ -106,7 +106,7 @@ def test_the_kill_switch_drops_first_and_then_lets_the_server_through() -> None:
     switch = KillSwitch(changes, "ghostc", host.which)
     switch.permit([("198.18.0.2", 8000), ("2001:db8::2", 443)])
     closing, *permits = host.ran
-    assert closing.startswith("nft create table inet ghosttunnel_ghostc; ")
+    assert closing.startswith("nft add table inet ghosttunnel_ghostc; delete table inet ghosttunnel_ghostc; ")
     assert "hook output priority 0; policy drop;" in closing
     assert "hook forward priority 0; policy drop;" in closing
     assert permits == [

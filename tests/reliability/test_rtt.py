@@ -10,7 +10,7 @@ from ghost.reliability.rtt import GRANULARITY, INITIAL_RTT, RttEstimator
 def estimator(*samples: tuple[float, float]) -> RttEstimator:
     rtt = RttEstimator()
     for sample, ack_delay in samples:
-        rtt.update(sample, ack_delay=ack_delay)
+        rtt.update(sample, ack_delay=ack_delay, now=0.0)
     return rtt
 
 

@@ -41,7 +41,7 @@ def served(queue: FlowQueue, size: int) -> Counter[int]:
     """Bytes of each flow in the next `size` bytes that leave."""
     shares: Counter[int] = Counter()
     while shares.total() < size and (flow := queue.head()) is not None:
-        shares[flow.flow_id] += len(queue.pop(flow))
+        shares[flow.lane.flow_id] += len(queue.pop(flow))
     return shares
 
 
@@ -70,8 +70,8 @@ def test_two_floods_share_by_bytes_and_not_by_packets() -> None:
             queue.push(small, bytes(100), rate=FAST)
         queue.push(large, bytes(1400), rate=FAST)
     shares = served(queue, 500_000)
-    assert shares[small.flow_id] == pytest.approx(250_000, abs=2 * QUANTUM)
-    assert shares[large.flow_id] == pytest.approx(250_000, abs=2 * QUANTUM)
+    assert shares[small.lane.flow_id] == pytest.approx(250_000, abs=2 * QUANTUM)
+    assert shares[large.lane.flow_id] == pytest.approx(250_000, abs=2 * QUANTUM)
 
 
 def test_a_packet_of_a_quiet_flow_passes_a_flood() -> None:
@@ -80,7 +80,7 @@ def test_a_packet_of_a_quiet_flow_passes_a_flood() -> None:
         queue.push(flood, bytes(1400), rate=FAST)
     served(queue, 10_000)
     queue.push(quiet, bytes(60), rate=FAST)
-    assert served(queue, 2 * QUANTUM)[quiet.flow_id] == 60
+    assert served(queue, 2 * QUANTUM)[quiet.lane.flow_id] == 60
 
 
 @pytest.mark.parametrize("hosts", [1, 5])
@@ -96,10 +96,10 @@ def test_flows_that_never_have_two_packets_waiting_do_not_starve_a_download(host
         for _ in range(hosts):
             flow = queue.head()
             assert flow is not None
-            shares[flow.flow_id] += len(queue.pop(flow))
+            shares[flow.lane.flow_id] += len(queue.pop(flow))
         queue.head()  # the sender looks for more before the next packets come
     fair = 1_000_000 / (hosts + 1)
-    assert shares[download.flow_id] == pytest.approx(fair, rel=0.1), shares
+    assert shares[download.lane.flow_id] == pytest.approx(fair, rel=0.1), shares
 
 
 def test_a_flow_is_bounded_by_time_at_the_paths_rate() -> None:
@@ -134,23 +134,23 @@ def test_a_new_flow_takes_the_lane_longest_unused_and_its_sequence_runs_on() -> 
     table = FlowTable()
     oldest = flow_of(table, 0)
     for _ in range(5):
-        oldest.next_sequence()
+        oldest.lane.next_sequence()
     for port in range(1, MAX_FLOWS):
         flow_of(table, port)
     flow_of(table, 1)
     newcomer = flow_of(table, 60_000)
-    assert (newcomer.flow_id, newcomer.next_sequence()) == (oldest.flow_id, 5)
+    assert (newcomer.lane.flow_id, newcomer.lane.next_sequence()) == (oldest.lane.flow_id, 5)
     assert len(table) == MAX_FLOWS
 
 
 def test_lanes_are_never_shared_while_one_is_free_and_never_more_than_agreed() -> None:
     table, queue = FlowTable(), FlowQueue()
     everyone = [flow_of(table, port) for port in range(MAX_FLOWS)]
-    assert {flow.flow_id for flow in everyone} == set(range(MAX_FLOWS))
+    assert {flow.lane.flow_id for flow in everyone} == set(range(MAX_FLOWS))
     for flow in everyone:
         queue.push(flow, b"x", rate=FAST)
     crowded = flow_of(table, 60_000)
-    assert crowded.flow_id in range(MAX_FLOWS)
+    assert crowded.lane.flow_id in range(MAX_FLOWS)
     assert len(table) == MAX_FLOWS
 
 

@@ -35,9 +35,9 @@ def fast_forward(sending: Connection, receiving: Connection, monkeypatch: pytest
 
     def find_far_on(table: FlowTable, *args: Any) -> Any:
         flow = find(table, *args)
-        if table is sender.composer._flows and not flow.sequence:
-            flow.sequence = (1 << records.SEQUENCE_BITS) - AHEAD
-            receiver._flows.setdefault(flow.flow_id, _flow_order()).next_sequence = flow.sequence
+        if table is sender.composer._flows and not flow.lane.sequence:
+            flow.lane.sequence = (1 << records.SEQUENCE_BITS) - AHEAD
+            receiver._flows.setdefault(flow.lane.flow_id, _flow_order()).next_sequence = flow.lane.sequence
         return flow
 
     monkeypatch.setattr(FlowTable, "find", find_far_on)
