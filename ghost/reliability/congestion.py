@@ -91,7 +91,6 @@ class CongestionControl:
         "_updated",
         "_min_rtt",
         "_mode_since",
-        "_drain_gain",
         "_drained",
         "_floors",
         "_next_drain",
@@ -121,7 +120,6 @@ class CongestionControl:
         self._updated = now
         self._min_rtt = INITIAL_RTT
         self._mode_since = now
-        self._drain_gain = DRAIN_GAIN_AFTER_START
         self._drained: list[float] = []  # queue samples of the drain that is under way
         self._floors: deque[float] = deque(maxlen=FLOORS)  # what was left after the last drains
         self._next_drain = now
@@ -251,7 +249,6 @@ class CongestionControl:
 
     def _drain(self, gain: float, now: float) -> None:
         self.mode, self._mode_since = Mode.DRAIN, now
-        self._drain_gain = gain
         self._drained.clear()
         self._set_pacing(gain)
 
