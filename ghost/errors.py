@@ -33,7 +33,7 @@ class NoDaemonError(GhostError):
 
 
 class RefusedError(GhostError):
-    """The server knows this client or invite and will not serve it: used, expired, revoked or full."""
+    """The server knows this invite and will not serve it: used, expired, no address left, or another version."""
 
     exit_code = 5
 

@@ -100,6 +100,8 @@ class _Client:
             raise ConfigError(
                 "no invite: run `ghosttunnel invite` on the server, then `ghosttunnel client INVITE` here"
             )
+        if not isinstance(line, str):
+            raise ConfigError(f"{_MEMORY} in the state directory is damaged: remove it and bring a new invite")
         return Invitation.from_uri(line)
 
     def _on_event(self, event: object) -> None:

@@ -16,12 +16,16 @@ PRIOR_WEIGHT: Final = 8  # packets: after 150 clean ones less than 0.5 % of it i
 
 
 class LossRate:
-    """`rate` in 0..1; `burst` is the mean length of a run of lost packets, 1 when losses are independent or rare."""
+    """`rate` in 0..1, what is assumed at first included, and `measured` without it.
 
-    __slots__ = ("rate", "burst", "_samples", "_run", "_last_lost", "_runs")
+    `burst` is the mean length of a run of lost packets, 1 when losses are independent or rare.
+    """
+
+    __slots__ = ("rate", "measured", "burst", "_samples", "_run", "_last_lost", "_runs")
 
     def __init__(self) -> None:
         self.rate = PRIOR
+        self.measured = 0.0
         self.burst = 1.0
         self._samples = 0
         self._run = 0
@@ -44,9 +48,11 @@ class LossRate:
 
     def forgive(self, spurious: int) -> None:
         """Takes back losses that were none."""
-        for _ in range(spurious):
-            self.rate = max(0.0, self.rate - 1 / min(self._samples, MEMORY))
+        share = spurious / max(1, min(self._samples, MEMORY))
+        self.rate = max(0.0, self.rate - share)
+        self.measured = max(0.0, self.measured - share)
 
     def _note(self, value: float) -> None:
         self._samples += 1
         self.rate += (value - self.rate) / min(self._samples + PRIOR_WEIGHT, MEMORY)
+        self.measured += (value - self.measured) / min(self._samples, MEMORY)

@@ -194,7 +194,7 @@ class Connection:
             "last_contact_s": round(now - self.last_contact, 3),
             "rtt_ms": round(sender.rtt.smoothed * 1000, 3),
             "min_rtt_ms": round(sender.rtt.min_rtt * 1000, 3),
-            "loss": round(sender.loss_rate.rate, 4),
+            "loss": round(sender.loss_rate.measured, 4),
             "loss_burst": round(sender.loss_rate.burst, 2),
             "queue_delay_ms": round(sender.congestion.delay.queue * 1000, 3),
             "congestion_mode": sender.congestion.mode.value,
