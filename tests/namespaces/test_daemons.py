@@ -116,7 +116,8 @@ def test_a_tunnel_carries_traffic_and_leaves_nothing_behind(hosts: Hosts, number
 
 
 def test_the_first_start_prints_an_invite_that_works_and_logs_no_secret(hosts: Hosts) -> None:
-    hosts.server("--log-level", "debug")
+    server = hosts.server("--log-level", "debug")
+    hosts.wait(server, "server.log", "ghost://")
     output = hosts.log("server.log")
     [invite] = [line for line in output.splitlines() if line.startswith("ghost://")]
     hosts.client(invite, "--log-level", "debug", "--no-default-route")
