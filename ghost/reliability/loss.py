@@ -148,12 +148,6 @@ class LossDetector:
             return None
         return oldest.time + srtt * TIME_THRESHOLD
 
-    def abandon(self) -> list[SentPacket]:
-        """Gives everything up as lost: the path was gone too long for its fate to be told."""
-        lost = [self._take(number) for number in list(self._packets)]
-        self._lost_mask = 0
-        return lost
-
     def unsettled_below(self, number: int) -> int:
         """How many of the `threshold` packets up to `number` may just be late."""
         shift = number - self.threshold - self._base + 1

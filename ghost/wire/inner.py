@@ -5,7 +5,6 @@ Nothing here trusts the packet: whatever does not parse is `None` and never ente
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
 from typing import NamedTuple
 
 TCP = 6
@@ -43,13 +42,3 @@ def parse(packet: bytes) -> Inner | None:
     flags = packet[header_size + 13]
     data_at = header_size + (packet[header_size + 12] >> 4) * 4
     return Inner(key, protocol, data_at == size and flags & _TCP_PLAIN_ACK_MASK == _TCP_ACK)
-
-
-def source(packet: bytes) -> IPv4Address:
-    """Source address of a packet that `parse` accepted."""
-    return IPv4Address(packet[12:16])
-
-
-def destination(packet: bytes) -> IPv4Address:
-    """Destination address of a packet that `parse` accepted."""
-    return IPv4Address(packet[16:20])
