@@ -35,7 +35,8 @@ IN_FLIGHT_LIMIT = 1 << 16
 that a fast sender on a slow link without a rate cannot eat the host's memory."""
 
 
-_Heap = list[tuple[float, int, bytes, int]]  # due, sequence, packet, size on the wire
+Heap = list[tuple[float, int, bytes, int]]
+"""Packets under way: (due, sequence, packet, size on the wire)."""
 
 
 @dataclass(slots=True)
@@ -87,7 +88,7 @@ class Link:
         self._duplicate_random = _stream(rng)
         self._reorder_random = _stream(rng)
         self._jitter_random = _stream(rng)
-        self._heap: _Heap = []
+        self._heap: Heap = []
         self._sequence = 0
         self._next_free = now
         self._last_due = now
@@ -125,7 +126,7 @@ class Link:
         """A way over this link for one more sender."""
         return Lane(self)
 
-    def _carry(self, heap: _Heap, packet: bytes, now: float, overhead: int) -> None:
+    def _carry(self, heap: Heap, packet: bytes, now: float, overhead: int) -> None:
         spec, stats = self.spec, self.stats
         size = len(packet) + overhead
         stats.in_packets += 1
@@ -175,7 +176,7 @@ class Link:
             self._sequence += 1
             stats.duplicated += 1
 
-    def _take(self, heap: _Heap, now: float) -> list[bytes]:
+    def _take(self, heap: Heap, now: float) -> list[bytes]:
         stats = self.stats
         arrived = []
         while heap and heap[0][0] <= now:
@@ -215,7 +216,7 @@ class Lane:
 
     def __init__(self, link: Link) -> None:
         self.link = link
-        self._heap: _Heap = []
+        self._heap: Heap = []
 
     def send(self, packet: bytes, now: float, *, overhead: int = UDP_OVERHEAD) -> None:
         """As `Link.send`."""
