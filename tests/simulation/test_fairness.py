@@ -7,9 +7,9 @@ import pytest
 from ghost.chaos.spec import LinkSpec
 from ghost.simulation.rivals import Contest, RivalKind
 
-HEAD_START = 8
+HEAD_START = 6
 SETTLING = 4  # seconds that the second one has to find its share
-SECONDS = 30
+SECONDS = 26
 
 
 @pytest.mark.parametrize("first", ["tunnel", "rival"])

@@ -183,8 +183,8 @@ def test_corrupted_and_doubled_packets_do_no_harm() -> None:
 
 @pytest.mark.parametrize(
     ("rate_bps", "drift", "seconds"),
-    [(1e6, 50e-6, 120), (2e6, 500e-6, 40), (2e6, -500e-6, 40)],
-    ids=["two bad quartzes", "a clock set by NTP", "a clock set back by NTP"],
+    [(1e6, 50e-6, 120), (2e6, 500e-6, 40)],
+    ids=["two bad quartzes", "a clock that NTP sets"],
 )
 def test_clocks_that_drift_apart_are_not_taken_for_a_queue(rate_bps: float, drift: float, seconds: int) -> None:
     pair = Pair(LinkSpec(rate_bps, delay=0.05), seed=1)
