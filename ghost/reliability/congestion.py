@@ -37,9 +37,12 @@ HEADROOM: Final = (
 
 LEAST_HORIZON: Final = 0.020  # seconds: on shorter round trips batches and acknowledgements set the pace of news
 SPAN_PACKETS: Final = 10
+START_SPAN_PACKETS: Final = 4
 
 START_GAIN: Final = 2.0
 START_QUEUE: Final = 0.006  # seconds, or 8 % of the round trip: a queue that scheduling noise does not explain
+START_PUSH: Final = 0.1  # seconds at most of sending twice the rate before it is known what became of it
+START_PUSH_PACKETS: Final = 4
 START_STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
 START_SAMPLES: Final = 5
 STAGNANT: Final = 1.25  # times what was delivered a round ago: less growth than that is none
@@ -66,6 +69,8 @@ CONGESTED: Final = 0.025  # seconds of queue beyond twice the target: what is lo
 PROBE_FIRST: Final = 0.01
 PROBE_AFTER_START: Final = 0.08  # START that ended before a queue was seen may have ended far too early
 MOST_LOSS: Final = 0.67  # beyond it the rate is at fault whatever a trial said: no such link is pressed harder
+PROBE_NOISY: Final = 0.02
+NOISE: Final = 2.0
 PROBE_MOST: Final = 0.5
 HOLD_FIRST: Final = 1.0  # seconds without growth after a loss that the rate had caused, doubled each time
 HOLD_MOST: Final = 16.0
@@ -113,6 +118,9 @@ class CongestionControl:
         "_round_delivered",
         "_last_round_delivered",
         "_stagnant_rounds",
+        "_round_peak",
+        "_has_rate",
+        "_pushing_since",
     )
 
     def __init__(self, *, max_rate: float | None, now: float) -> None:
@@ -144,6 +152,9 @@ class CongestionControl:
         self._round_ends = now
         self._round_delivered = self._last_round_delivered = 0.0
         self._stagnant_rounds = 0
+        self._round_peak = 0.0
+        self._has_rate = False
+        self._pushing_since: float | None = None
         self._set_pacing(START_GAIN)
 
     @property
@@ -155,6 +166,8 @@ class CongestionControl:
     @property
     def window(self) -> float:
         """Bytes in flight beyond which nothing more is sent, whatever the pacing says."""
+        if not self._samples:
+            return INITIAL_PACKETS * FULL_PACKET
         gain = START_GAIN if self.mode is Mode.START else 1.0
         return max(gain * self.rate * (1.6 * self._min_rtt + HEADROOM), LEAST_WINDOW)
 
@@ -176,7 +189,9 @@ class CongestionControl:
     @property
     def noise(self) -> float:
         """Seconds by which the queue's measure varies without a queue."""
-        return max(2 * self.delay.jitter, self._spread if self.delay.is_noisy else 0.0)
+        if not self.delay.is_noisy:
+            return 2 * self.delay.jitter
+        return max(NOISE * self.delay.jitter, self._spread)
 
     def on_ack(
         self,
@@ -186,14 +201,13 @@ class CongestionControl:
         acked_bytes: int,
         ack_delay: float,
         rtt: RttEstimator,
+        has_backlog: bool,
         now: float,
     ) -> None:
-        """`packet` is the largest newly acknowledged one, `arrived` its arrival on the receiver's clock.
+        """`packet` is the reference packet, `arrived` its arrival on the receiver's clock.
 
-        `acked_bytes` are all that was acknowledged so far.
+        `acked_bytes` are all that was acknowledged so far. `has_backlog`: more is waiting than may leave.
         """
-        if not self._samples:
-            self.rate = max(self.rate, INITIAL_PACKETS * FULL_PACKET / rtt.min_rtt)
         self._samples += 1
         self._min_rtt = rtt.min_rtt
         self.delay.update(
@@ -204,13 +218,16 @@ class CongestionControl:
             now=now,
         )
         self.queue = max(0.0, self.delay.queue - self._floor)
-        horizons = 1.0 if self.mode is Mode.STEADY else 0.5
-        window = max(horizons * self._horizon + 4 * self.delay.jitter, SPAN_PACKETS * FULL_PACKET / self.rate)
+        if self.mode is Mode.START:
+            horizon, packets = min(0.5 * self._horizon, 0.8 * START_PUSH), START_SPAN_PACKETS
+        else:
+            horizon, packets = self._horizon * (1.0 if self.mode is Mode.STEADY else 0.5), SPAN_PACKETS
+        window = max(horizon + 4 * self.delay.jitter, packets * FULL_PACKET / self.rate)
         has_span = self._span.update(packet, arrived=arrived, acked_bytes=acked_bytes, window=window)
         if self._excess.is_on_trial:
             self._set_pacing(1.0)
         elif self.mode is Mode.START:
-            self._on_start_ack(packet, has_span, window, rtt, now)
+            self._on_start_ack(packet, has_span, window, rtt, has_backlog, now)
         elif self.mode is Mode.DRAIN:
             self._on_drain_ack(packet, has_span, window, now)
         else:
@@ -260,16 +277,22 @@ class CongestionControl:
         self.delay = QueueDelay()
 
     def _on_start_ack(
-        self, packet: SentPacket, has_span: bool, window: float, rtt: RttEstimator, now: float
+        self, packet: SentPacket, has_span: bool, window: float, rtt: RttEstimator, has_backlog: bool, now: float
     ) -> None:
         span, jitter = self._span, self.delay.jitter
         if has_span:
+            self._round_peak = max(self._round_peak, span.delivered)
             if now >= self._round_ends:
-                is_stagnant = span.delivered < STAGNANT * self._round_delivered and not packet.is_app_limited
+                is_stagnant = self._round_peak < STAGNANT * self._round_delivered and not packet.is_app_limited
                 self._stagnant_rounds = self._stagnant_rounds + 1 if is_stagnant else 0
-                self._round_rate, self._round_ends = self.rate, now + max(rtt.smoothed, LEAST_HORIZON)
-                self._round_delivered, self._last_round_delivered = span.delivered, self._round_delivered
-            self.rate = max(self.rate, min(span.rate, 2 * self._round_rate))
+                push = self._push
+                length = rtt.smoothed + (push if push < rtt.smoothed else 0.0)
+                self._round_rate, self._round_ends = self.rate, now + max(length, LEAST_HORIZON)
+                self._round_delivered, self._last_round_delivered = self._round_peak, self._round_delivered
+                self._round_peak = 0.0
+            best = min(span.rate, 2 * self._round_rate)
+            self.rate = max(self.rate, best) if self._has_rate else best
+            self._has_rate = True
         has_queue = self.queue > max(START_QUEUE, 0.08 * self._min_rtt) + 3 * jitter
         is_stretched = has_span and span.stretch > START_STRETCH + jitter / window
         is_clear = not self.delay.is_noisy and self._samples >= START_SAMPLES and has_queue and is_stretched
@@ -277,7 +300,24 @@ class CongestionControl:
             self.rate = min(span.rate, span.delivered / (1 - self._path_loss))
             self._drain(DRAIN_GAIN_AFTER_START, now)
         else:
-            self._set_pacing(START_GAIN)
+            self._set_pacing(self._start_gain(rtt, has_backlog, now))
+
+    def _start_gain(self, rtt: RttEstimator, has_backlog: bool, now: float) -> float:
+        """Twice the rate for a while, then once until news of it is here: on a long path more would be a flood.
+
+        Without a backlog what is sent is the application's doing, which waits for news as well.
+        """
+        push = self._push
+        if not has_backlog:
+            self._pushing_since = None
+        elif self._pushing_since is None or now - self._pushing_since > push + rtt.smoothed:
+            self._pushing_since = now
+        is_pushing = self._pushing_since is None or now - self._pushing_since < push
+        return START_GAIN if is_pushing else 1.0
+
+    @property
+    def _push(self) -> float:
+        return max(START_PUSH, START_PUSH_PACKETS * FULL_PACKET / self.rate, 8 * self.delay.jitter)
 
     def _is_start_paying(self) -> bool:
         """Whether in START more is delivered than a round or two ago, as it is where the path has room."""
@@ -327,7 +367,7 @@ class CongestionControl:
             share = min(1.0, 2 * (now - self._updated) / window)
             self.rate += share * (served - self.rate)
         if has_queue:
-            self._probe = PROBE_FIRST
+            self._probe = PROBE_NOISY if self.delay.is_noisy else PROBE_FIRST
         if has_queue or packet.is_app_limited:
             self._unsaturated_since = None
         elif self._unsaturated_since is None:

@@ -22,7 +22,7 @@ _JITTER_GAIN: Final = 1 / 16
 class QueueDelay:
     """`queue` and `jitter` in seconds; `is_noisy` where delays vary by more than the queueing of single packets."""
 
-    __slots__ = ("queue", "jitter", "is_noisy", "_minima", "_bucket_start", "_last", "_recent", "_samples")
+    __slots__ = ("queue", "jitter", "is_noisy", "_minima", "_bucket_start", "_last", "_trend", "_recent", "_samples")
 
     def __init__(self) -> None:
         self.queue = 0.0
@@ -31,6 +31,7 @@ class QueueDelay:
         self._minima: deque[tuple[float, float]] = deque(maxlen=_BUCKETS)  # (one way, round trip)
         self._bucket_start = float("-inf")
         self._last: float | None = None
+        self._trend = 0.0  # from sample to sample: a queue that grows evenly is no jitter
         self._samples = 0
         self._recent: deque[tuple[float, float]] = deque(maxlen=256)
 
@@ -48,7 +49,9 @@ class QueueDelay:
         if self._last is not None:
             self._samples += 1
             gain = max(_JITTER_GAIN, 1 / self._samples)
-            self.jitter += gain * (abs(one_way - self._last) - self.jitter)
+            change = one_way - self._last
+            self.jitter += gain * (abs(change - self._trend) - self.jitter)
+            self._trend += gain * (change - self._trend)
         self._last = one_way
         queue = min(
             one_way - min(minimum[0] for minimum in self._minima),

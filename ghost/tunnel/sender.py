@@ -402,6 +402,7 @@ class Sender:
             acked_bytes=news.acked_bytes,
             ack_delay=news.ack_delay,
             rtt=self.rtt,
+            has_backlog=self.composer.has_data,
             now=now,
         )
         self._pacer.rate = self.congestion.pacing_rate
