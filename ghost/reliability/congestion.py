@@ -25,6 +25,7 @@ from ghost.constants import FULL_PACKET
 from ghost.reliability.delay import QueueDelay
 from ghost.reliability.excess import ExcessLoss, Verdict
 from ghost.reliability.loss import SentPacket
+from ghost.reliability.rivalry import Rivalry
 from ghost.reliability.rtt import INITIAL_RTT, RttEstimator
 from ghost.reliability.span import SpanRate
 
@@ -46,6 +47,7 @@ START_PUSH_PACKETS: Final = 4
 START_STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
 START_SAMPLES: Final = 5
 STAGNANT: Final = 1.25  # times what was delivered a round ago: less growth than that is none
+STANDING: Final = 2.0  # round trips with a queue: the application fills the path, though its window may limit it
 STAGNANT_ROUNDS: Final = 2
 START_PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow start is
 PAYING: Final = 1.4  # times what was delivered a round ago, when twice as much is sent
@@ -111,6 +113,7 @@ class CongestionControl:
         "_grown_at",
         "_busy",
         "_excess",
+        "_rivalry",
         "_path_loss",
         "_rate_before",
         "_hold",
@@ -124,6 +127,7 @@ class CongestionControl:
         "_round_peak",
         "_has_rate",
         "_pushing_since",
+        "_queued_since",
     )
 
     def __init__(self, *, max_rate: float | None, now: float) -> None:
@@ -148,6 +152,7 @@ class CongestionControl:
         self._grown_at = now
         self._busy = 0.0  # the share of the last horizon in which a queue showed
         self._excess = ExcessLoss(now)
+        self._rivalry = Rivalry()
         self._path_loss = 0.0
         self._rate_before = 0.0  # the trial's cut
         self._hold = HOLD_FIRST
@@ -159,6 +164,7 @@ class CongestionControl:
         self._stagnant_rounds = 0
         self._round_peak = 0.0
         self._has_rate = False
+        self._queued_since = now
         self._pushing_since: float | None = None
         self._set_pacing(START_GAIN)
 
@@ -171,6 +177,8 @@ class CongestionControl:
     @property
     def window(self) -> float:
         """Bytes in flight beyond which nothing more is sent, whatever the pacing says."""
+        if self._rivalry.is_on and self.mode is Mode.STEADY:
+            return max(self._rivalry.window, LEAST_WINDOW)
         if not self._samples:
             return INITIAL_PACKETS * FULL_PACKET
         gain = START_GAIN if self.mode is Mode.START else 1.0
@@ -189,7 +197,7 @@ class CongestionControl:
     @property
     def is_congested(self) -> bool:
         """Whether losses are now more likely the queue's than the path's."""
-        return self.queue > CONGESTED + 2 * self.target + self.noise
+        return self._rivalry.is_on or self.queue > CONGESTED + 2 * self.target + self.noise
 
     @property
     def noise(self) -> float:
@@ -236,7 +244,18 @@ class CongestionControl:
         elif self.mode is Mode.DRAIN:
             self._on_drain_ack(packet, has_span, window, now)
         else:
-            self._on_steady_ack(packet, has_span, window, now)
+            self._rivalry.watch(
+                0.0 if self.delay.is_noisy else self.delay.queue,
+                ours=2 * self.target + self.noise,
+                rate=self.rate,
+                round_trip=rtt.smoothed,
+                elapsed=now - self._updated,
+                now=now,
+            )
+            if self._rivalry.is_on:
+                self._on_rivalry_ack(has_span, rtt.smoothed, now)
+            else:
+                self._on_steady_ack(packet, has_span, window, now)
         self._updated = now
 
     def on_fates(
@@ -306,8 +325,12 @@ class CongestionControl:
         is_stretched = has_span and span.stretch > START_STRETCH + jitter / window
         is_clear = not self.delay.is_noisy and self._samples >= START_SAMPLES and has_queue and is_stretched
         is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or self.delay.is_noisy)
+        if not has_queue:
+            self._queued_since = now
+        is_standing = now - self._queued_since > STANDING * rtt.smoothed and not self.delay.is_noisy
         if is_clear or is_full:
             self.rate = min(span.rate, span.delivered / (1 - self._path_loss))
+        if is_clear or is_full or is_standing:
             self._drain(DRAIN_GAIN_AFTER_START, now)
         else:
             self._set_pacing(self._start_gain(rtt, has_backlog, now))
@@ -362,6 +385,13 @@ class CongestionControl:
             self._unsaturated_since = None
             self._set_pacing(1.0)
 
+    def _on_rivalry_ack(self, has_span: bool, round_trip: float, now: float) -> None:
+        delivered = self._span.delivered / (1 - self._path_loss) if has_span else self.rate
+        self._rivalry.update(delivered, round_trip=round_trip, now=now)
+        self.rate = self._rivalry.rate
+        self._next_drain = now  # the first thing to do when it is over
+        self._set_pacing(self._rivalry.gain)
+
     def _on_steady_ack(self, packet: SentPacket, has_span: bool, window: float, now: float) -> None:
         span, queue, target, jitter = self._span, self.queue, self.target, self.delay.jitter
         # While a queue grows or shrinks the span rate is the bottleneck's. While it does neither it may be no
@@ -375,7 +405,9 @@ class CongestionControl:
         is_changing = abs(span.stretch) > STRETCH_LIMIT + 2 * jitter / window
         is_bottleneck = has_queue and is_changing and not packet.is_app_limited
         served = span.rate
-        if self.is_congested and has_queue:  # a full queue drops what is too much: only what arrives tells of the bottleneck
+        if (
+            self.is_congested and has_queue
+        ):  # a full queue drops what is too much: only what arrives tells of the bottleneck
             served = min(served, span.delivered / (1 - self._path_loss))
             is_bottleneck = is_bottleneck or served < self.rate
         if has_span and span.since >= self._mode_since and (is_bottleneck or served > self.rate):

@@ -1,0 +1,79 @@
+"""Holding one's own beside senders that fill the queue.
+
+A controller that keeps the queue short gives way to one that does not: kernel CUBIC takes all but a tenth of a link
+from it. So a queue that stands for long although we keep away from it is somebody else's, and while it stands the rate
+is found as BBR finds it (draft-cardwell-iccrg-bbr-congestion-control-00): the most that was delivered of late, pushed
+a quarter higher for one round trip in eight and given back in the next, with no more than twice the path's product of
+rate and delay in flight. That shares a bottleneck with CUBIC and with BBR alike, simulated and in kernels, and within
+its bound it cannot flood an empty path either: there the queue falls at once, and the rivalry is over.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+PATIENCE: Final = 1.0  # seconds of standing queue, and
+PATIENCE_ROUND_TRIPS: Final = 4.0  # as many round trips: our own would be gone by then
+RELIEF: Final = 0.4  # of the time with a queue is taken back by the time without
+LEAST_QUEUE: Final = 0.008  # seconds, or
+QUEUE_SHARE: Final = 0.06  # of a round trip beyond what is ours
+GAINS: Final = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # one round trip each
+RATE_ROUND_TRIPS: Final = 10  # memory of the most that was delivered
+FILL: Final = 0.75  # of the queue's highest lately: when it is fuller we fall back, when it is emptier we gain
+HIGHEST_MEMORY: Final = 10.0  # seconds
+ENTRY: Final = 0.5  # of the rate that was ours before the rival came
+
+
+class Rivalry:
+    """`is_on` while somebody else keeps the queue filled; then `rate` (bytes a second) and `gain` are to be paced at.
+
+    Times in seconds. `base` is the round trip without any queue.
+    """
+
+    __slots__ = ("is_on", "rate", "gain", "base", "_standing", "_since", "_rates", "_highest", "_alone")
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self.rate = 0.0
+        self.gain = 1.0
+        self.base = 0.0
+        self._standing = 0.0
+        self._highest = 0.0
+        self._alone = 0.0
+        self._since = 0.0
+        self._rates: deque[tuple[float, float]] = deque()  # (when, rate), falling in rate
+
+    def watch(self, queue: float, *, ours: float, rate: float, round_trip: float, elapsed: float, now: float) -> None:
+        """`queue` in front of the path, of which `ours` is wanted at `rate`; `elapsed` since the last call."""
+        self.base = max(round_trip - queue, round_trip / 4)
+        self._highest = max(queue, self._highest * (1 - min(1.0, elapsed / HIGHEST_MEMORY)))
+        if not self._standing:
+            self._alone = rate
+        if queue > ours + max(LEAST_QUEUE, QUEUE_SHARE * self.base):
+            self._standing += elapsed
+        else:
+            self._standing = max(0.0, self._standing - RELIEF * elapsed)
+        patience = PATIENCE + PATIENCE_ROUND_TRIPS * round_trip
+        self._standing = min(self._standing, 1.5 * patience)
+        if not self.is_on and self._standing > patience:
+            self.is_on, self._since = True, now
+            self._rates.clear()
+            self._rates.append((now, ENTRY * self._alone))
+        elif self.is_on and not self._standing:
+            self.is_on = False
+
+    def update(self, delivered: float, *, round_trip: float, now: float) -> None:
+        """`delivered` bytes a second lately, what the path lost by itself added."""
+        while self._rates and self._rates[-1][1] <= delivered:
+            self._rates.pop()
+        self._rates.append((now, delivered))
+        while self._rates[0][0] < now - RATE_ROUND_TRIPS * round_trip:
+            self._rates.popleft()
+        self.rate = self._rates[0][1]
+        self.gain = GAINS[int((now - self._since) / self.base) % len(GAINS)]
+
+    @property
+    def window(self) -> float:
+        """Bytes in flight that leave the queue a little below its highest."""
+        return self.rate * (self.base + FILL * self._highest)
