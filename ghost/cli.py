@@ -22,6 +22,8 @@ COMMANDS = {
     "client": "connect to a server and send this host's traffic through it",
     "invite": "print a one-time ghost:// line that admits a client",
     "status": "show what a running server or client is doing",
+    "peers": "list a running server's clients, or revoke one",
+    "reload": "let a running server or client read its configuration again",
     "selftest": "check that this host can run a tunnel",
     "demo": "compare a download outside and inside a tunnel on a bad link, on this machine alone",
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import functools
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +24,7 @@ import configargparse
 
 from ghost.constants import DEFAULT_PORT
 from ghost.errors import ConfigError
-from ghost.log import LEVELS
+from ghost.log import FORMATS, LEVELS
 from ghost.obfuscation.padding import PROFILES
 from ghost.tunnel.invitation import parse_endpoint
 
@@ -114,6 +115,20 @@ def peer_name(text: str) -> str:
     return text
 
 
+@_value("name of a group of this host", "ghosttunnel")
+def group_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", text):
+        raise ValueError(text)
+    return text
+
+
+@_value("address for metrics", "127.0.0.1:9586")
+def metrics_address(text: str) -> tuple[str, int]:
+    """A port alone stands for this host alone."""
+    host, port = parse_endpoint(text if ":" in text else f"127.0.0.1:{text}")
+    return str(ip_address(host)), port
+
+
 @_value("list of HOST:PORT", f"vpn.example.org:{DEFAULT_PORT}")
 def endpoints(text: str) -> tuple[tuple[str, int], ...]:
     parsed = tuple(parse_endpoint(part.strip()) for part in text.split(","))
@@ -143,6 +158,10 @@ class Option:
 OPTIONS: dict[str, Option] = {
     "state-dir": Option("directory of keys, peers and the control socket", "DIR", directory, DEFAULT_STATE_DIRECTORY),
     "log-level": Option("what to log", "LEVEL", str, "info", LEVELS),
+    "log-format": Option("how to write the log: lines for people, or JSON objects", "FORMAT", str, "text", FORMATS),
+    "control-group": Option("group whose members may watch over the control socket", "GROUP", group_name),
+    "metrics": Option("answer Prometheus there; a port alone is on 127.0.0.1", "ADDR:PORT", metrics_address),
+    "tui": Option("show the dashboard; leaving it ends the tunnel"),
     "tun-name": Option("name of the network device", "NAME", tun_name),
     "profile": Option("how traffic is disguised", "PROFILE", str, "noise", tuple(PROFILES)),
     "compression": Option("compress what shrinks, or nothing", "WHAT", str, "auto", COMPRESSIONS),
@@ -158,6 +177,8 @@ OPTIONS: dict[str, Option] = {
     "expires": Option("how long the invite can be used for the first time", "TIME", duration, "24h"),
     "qr": Option("draw the invite as a QR code too"),
     "json": Option("print JSON"),
+    "revoke": Option("shut this client out: its name, or its public key", "WHO", str),
+    "watch": Option("print again each second, until interrupted"),
 }
 
 
@@ -198,7 +219,7 @@ class Parser(configargparse.ArgumentParser):  # type: ignore[misc]
             )  # fmt: skip
 
     def parse(self, argv: list[str]) -> argparse.Namespace:
-        """Raises ConfigError for anything that is not understood."""
+        """Raises ConfigError for anything that is not understood. The result's `again()` reads it all once more."""
         if sum(argument.partition("=")[0] == "--config" for argument in argv) > 1:
             raise ConfigError("--config is given twice, and only one file is read: put all options into one")
         options, unknown = self.parse_known_args(argv)
@@ -210,6 +231,7 @@ class Parser(configargparse.ArgumentParser):  # type: ignore[misc]
                     f"unknown option {first.partition('=')[0]}{suggestion(first.partition('=')[0], known)}"
                 )
             raise ConfigError(f"'{first}' is one argument too many: see `{self.prog} --help`")
+        options.again = functools.partial(self.parse, argv)
         return options  # type: ignore[no-any-return]
 
     def error(self, message: str) -> NoReturn:
@@ -278,7 +300,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommonConfig:
     """What server and client share."""
 
@@ -288,12 +310,19 @@ class CommonConfig:
     profile: str
     compression: str
     max_rate_bps: float | None
+    log_format: str = "text"
+    control_group: str | None = None
+    metrics: tuple[str, int] | None = None
+    has_tui: bool = False
 
 
-COMMON_OPTIONS = ("state-dir", "log-level", "tun-name", "profile", "compression", "max-rate")
+COMMON_OPTIONS = (
+    *("state-dir", "log-level", "log-format", "control-group", "metrics", "tui"),
+    *("tun-name", "profile", "compression", "max-rate"),
+)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig(CommonConfig):
     listen: tuple[str, int]
     subnet: IPv4Network
@@ -306,7 +335,7 @@ class ServerConfig(CommonConfig):
         return cls(**_common(options), listen=options.listen, subnet=options.subnet, has_nat=not options.no_nat)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig(CommonConfig):
     invite: str | None
     has_default_route: bool
@@ -324,6 +353,17 @@ class ClientConfig(CommonConfig):
         )
 
 
+def option_of(field_name: str) -> str:
+    """The option that a configuration's field comes from."""
+    return _FIELDS.get(field_name) or field_name.replace("_", "-")
+
+
+_FIELDS = {
+    "max_rate_bps": "max-rate", "has_tui": "tui", "has_nat": "no-nat", "has_default_route": "no-default-route",
+    "has_kill_switch": "kill-switch",
+}  # fmt: skip
+
+
 def _common(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "state_dir": options.state_dir,
@@ -332,4 +372,8 @@ def _common(options: argparse.Namespace) -> dict[str, Any]:
         "profile": options.profile,
         "compression": options.compression,
         "max_rate_bps": options.max_rate,
+        "log_format": options.log_format,
+        "control_group": options.control_group,
+        "metrics": options.metrics,
+        "has_tui": options.tui,
     }

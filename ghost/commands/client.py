@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import logging
 import random
+from collections.abc import Callable
 from ipaddress import IPv4Interface
 
 import gevent
@@ -20,7 +21,7 @@ from gevent import socket
 from gevent.queue import Queue
 
 from ghost import log as logs
-from ghost.commands.daemon import Daemon, prepared
+from ghost.commands.daemon import Daemon, Reload, prepared
 from ghost.config import ClientConfig, Parser
 from ghost.crypto import backend as crypto
 from ghost.errors import ConfigError, RefusedError, UnreachableError
@@ -49,10 +50,10 @@ def configure(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     config = ClientConfig.of(options)
-    logs.set_up(config.log_level)
+    logs.set_up(config.log_level, config.log_format)
     given = Invitation.from_uri(config.invite) if config.invite else None
     with prepared(config.state_dir) as daemon:
-        _Client(config, daemon, given).start()
+        _Client(config, daemon, given).start(lambda: ClientConfig.of(options.again()))
         daemon.supervisor.wait()
     log.info("stopped")
     return 0
@@ -62,6 +63,7 @@ class _Client:
     """What the client does outside the core: names, host, memory."""
 
     def __init__(self, config: ClientConfig, daemon: Daemon, given: Invitation | None) -> None:
+        self._config = config
         self._daemon = daemon
         self._memory = daemon.state.read_json(_MEMORY) or {}
         self._invitation = given or self._remembered()
@@ -87,12 +89,22 @@ class _Client:
             backend=crypto.choose(),
         )
 
-    def start(self) -> None:
+    def start(self, read: Callable[[], ClientConfig]) -> None:
+        """`read` gives the configuration as it is written now."""
         supervisor = self._daemon.supervisor
-        self._driver = self._daemon.start(self._endpoint, self._tun, self._udp, self._on_event)
+        self._driver = self._daemon.start(
+            self._endpoint, self._tun, self._udp, self._on_event,
+            config=self._config,
+            requests={"reload": Reload(self._config, read, self._reconfigure)},
+        )  # fmt: skip
         supervisor.spawn("connection", self._work)
         if not self._has_connected:
             supervisor.spawn("first connection", self._expect_answer)
+
+    def _reconfigure(self, config: ClientConfig) -> None:
+        self._endpoint.reconfigure(
+            profile=config.profile, compression=config.compression, max_rate_bps=config.max_rate_bps
+        )
 
     def _remembered(self) -> Invitation:
         line = self._memory.get("invite")

@@ -11,14 +11,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
+from ghost import log as logs
+from ghost.config import CommonConfig, option_of
+from ghost.errors import ConfigError
 from ghost.host.changes import Changes, require_network_admin
-from ghost.runtime.control import SOCKET_NAME, ControlServer
+from ghost.runtime import systemd
+from ghost.runtime.asking import SOCKET_NAME
+from ghost.runtime.control import ControlServer, Handler
 from ghost.runtime.driver import Driver, Endpoint
 from ghost.runtime.state import StateDirectory
+from ghost.runtime.stats import Stats
 from ghost.runtime.supervisor import Supervisor
 from ghost.runtime.tun import Tun, open_tun
 from ghost.runtime.udp import Udp
@@ -43,22 +51,88 @@ class Daemon:
         self.supervisor.on_exit("the UDP socket", udp.close)
         return udp
 
-    def start(self, endpoint: Endpoint, tun: Tun, udp: Udp, on_event: Callable[[object], None]) -> Driver:
-        """Sets the endpoint in motion and answers `status` and `stop` from here on."""
-        control = ControlServer(
-            self.state.path / SOCKET_NAME,
-            {"status": lambda _: {"status": driver.snapshot()}, "stop": lambda _: self._stop()},
-        )
-        self.supervisor.on_exit("the control socket", control.close)
+    def start(
+        self,
+        endpoint: Endpoint,
+        tun: Tun,
+        udp: Udp,
+        on_event: Callable[[object], None],
+        *,
+        config: CommonConfig,
+        requests: Mapping[str, Handler],
+    ) -> Driver:
+        """Sets the endpoint in motion and answers requests from here on: those of every daemon, and `requests`."""
         driver = Driver(endpoint, tun, udp, on_event)
+        stats = Stats(lambda: {**driver.snapshot(), "device": tun.name, "pid": os.getpid()})
+        handlers: dict[str, Handler] = {
+            "status": lambda _: {"status": stats.status()},
+            "stats": stats.stream,
+            "log": _log_lines,
+            "stop": lambda _: self._stop(),
+        }
+        control = ControlServer(self.state.path / SOCKET_NAME, {**handlers, **requests}, group=config.control_group)
+        self.supervisor.on_exit("the control socket", control.close)
         self.supervisor.on_exit("the tunnel", driver.close)
         driver.start(self.supervisor)
         control.start(self.supervisor)
+        stats.start(self.supervisor)
+        systemd.watch(self.supervisor)
+        systemd.notify(READY="1")
         return driver
 
     def _stop(self) -> dict[str, object]:
+        systemd.notify(STOPPING="1")
         self.supervisor.stop()
         return {}
+
+
+class Reload:
+    """The `reload` request: reads command line, environment and file again, applies what a running tunnel can change.
+
+    `apply` is called with the new configuration; the log follows by itself.
+    """
+
+    AT_ONCE = ("log_level", "log_format")
+    NEXT_CONNECTION = ("profile", "compression", "max_rate_bps")
+
+    def __init__(self, config: CommonConfig, read: Callable[[], CommonConfig], apply: Callable[[Any], None]) -> None:
+        self._config = config
+        self._read = read
+        self._apply = apply
+
+    def __call__(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What changed, by option name: at once, for connections from now on, and only after a restart."""
+        new, old = self._read(), self._config
+        changed = [field.name for field in fields(new) if getattr(new, field.name) != getattr(old, field.name)]
+        applied = [name for name in changed if name in self.AT_ONCE + self.NEXT_CONNECTION]
+        # What waits for a restart stays as it was, and is named again by the next reload.
+        self._config = replace(old, **{name: getattr(new, name) for name in applied})
+        logs.set_up(new.log_level, new.log_format)
+        self._apply(self._config)
+        groups = {
+            "applied": [name for name in changed if name in self.AT_ONCE],
+            "next_connection": [name for name in changed if name in self.NEXT_CONNECTION],
+            "needs_restart": [name for name in changed if name not in applied],
+        }
+        told = {key: [option_of(name) for name in names] for key, names in groups.items()}
+        log.info("read the configuration again: %s", "; ".join(_told(told)) or "nothing changed")
+        return told
+
+
+def _told(groups: dict[str, list[str]]) -> Iterator[str]:
+    words = {
+        "applied": "in force: ",
+        "next_connection": "from the next connection on: ",
+        "needs_restart": "needs a restart: ",
+    }
+    return (words[key] + ", ".join(names) for key, names in groups.items() if names)
+
+
+def _log_lines(request: dict[str, Any]) -> dict[str, Any]:
+    since = request.get("since", 0)
+    if not isinstance(since, int):
+        raise ConfigError("since is the number of the last line that you have")
+    return {"lines": logs.RING.since(since)}
 
 
 @contextlib.contextmanager

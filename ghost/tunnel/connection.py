@@ -59,6 +59,8 @@ class Connection:
         self.last_contact = now
         self.closed_by_peer: str | None = None
         self.received_bytes = 0
+        self.received_packets = 0
+        self.sent_packets = 0
         self.inner_sent_bytes = 0
         self.inner_received_bytes = 0
         self.sender = Sender(
@@ -101,6 +103,7 @@ class Connection:
         self.last_contact = now
         self.sender.on_contact()
         self.received_bytes += len(datagram)
+        self.received_packets += 1
         if address != self.address and is_newest and self._is_server:
             self._move(address, now)
         if address == self.address:
@@ -171,6 +174,7 @@ class Connection:
             datagram = self.epochs.current.seal(number, plaintext)
             self._credit -= len(datagram)
             datagrams.append(datagram)
+        self.sent_packets += len(datagrams)
         return datagrams
 
     def next_timeout(self) -> float:
@@ -193,6 +197,7 @@ class Connection:
             "uptime_s": round(now - self.created, 3),
             "last_contact_s": round(now - self.last_contact, 3),
             "rtt_ms": round(sender.rtt.smoothed * 1000, 3),
+            "rtt_variation_ms": round(sender.rtt.variation * 1000, 3),
             "min_rtt_ms": round(sender.rtt.min_rtt * 1000, 3),
             "loss": round(sender.loss_rate.measured, 4),
             "loss_burst": round(sender.loss_rate.burst, 2),
@@ -200,6 +205,8 @@ class Connection:
             "congestion_mode": sender.congestion.mode.value,
             "rate_bps": round(sender.congestion.rate * 8),
             "pacing_rate_bps": round(sender.congestion.pacing_rate * 8),
+            "sent_packets": self.sent_packets,
+            "received_packets": self.received_packets,
             "sent_bytes": sender.sent_bytes,
             "received_bytes": self.received_bytes,
             "inner_sent_bytes": self.inner_sent_bytes,

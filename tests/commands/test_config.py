@@ -178,7 +178,7 @@ def test_a_file_without_a_mode_says_what_to_add(tmp_path: Path) -> None:
 
 
 def test_every_option_belongs_to_a_command() -> None:
-    used: set[str] = {"json"}
+    used: set[str] = {"json", "watch", "revoke"}
     for name, command in COMMANDS.items():
         parser = Parser(name, "")
         command.configure(parser)

@@ -237,7 +237,7 @@ def test_an_occupied_port_or_state_directory_changes_nothing(hosts: Hosts) -> No
 
 def test_stop_is_a_request_too(hosts: Hosts) -> None:
     server = hosts.server("--no-nat")
-    ask = "import sys, pathlib; from ghost.runtime.control import ask;"
+    ask = "import sys, pathlib; from ghost.runtime.asking import ask;"
     ask += "print(ask(pathlib.Path(sys.argv[1]), {'request': 'stop'}))"
     done = hosts.pair.run("b", sys.executable, "-c", ask, hosts.folder / "server" / "control.sock", timeout=20)
     assert "'ok': True" in done.stdout
