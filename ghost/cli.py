@@ -21,6 +21,8 @@ COMMANDS = {
     "server": "wait for clients and carry their traffic",
     "client": "connect to a server and send this host's traffic through it",
     "invite": "print a one-time ghost:// line that admits a client",
+    "top": "watch and steer a running server or client on the dashboard",
+    "configure": "fill in the options on a form and keep them in a file",
     "status": "show what a running server or client is doing",
     "peers": "list a running server's clients, or revoke one",
     "reload": "let a running server or client read its configuration again",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import functools
+import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -161,6 +162,7 @@ OPTIONS: dict[str, Option] = {
     "log-format": Option("how to write the log: lines for people, or JSON objects", "FORMAT", str, "text", FORMATS),
     "control-group": Option("group whose members may watch over the control socket", "GROUP", group_name),
     "metrics": Option("answer Prometheus there; a port alone is on 127.0.0.1", "ADDR:PORT", metrics_address),
+    "ascii": Option("draw with ASCII characters only"),
     "tui": Option("show the dashboard; leaving it ends the tunnel"),
     "tun-name": Option("name of the network device", "NAME", tun_name),
     "profile": Option("how traffic is disguised", "PROFILE", str, "noise", tuple(PROFILES)),
@@ -274,6 +276,13 @@ def read_items(stream: TextIO) -> dict[str, Any]:
     return items
 
 
+def configured_items(text: str, name: str) -> dict[str, Any]:
+    """The keys and values of a config file's text, `mode` among them; ConfigError for what is none."""
+    stream = io.StringIO(text)
+    stream.name = name
+    return read_items(stream)
+
+
 def mode_of(path: str) -> str:
     """The command that a config file asks for."""
     with _open_config(path) as stream:
@@ -314,10 +323,11 @@ class CommonConfig:
     control_group: str | None = None
     metrics: tuple[str, int] | None = None
     has_tui: bool = False
+    config_file: str | None = None
 
 
 COMMON_OPTIONS = (
-    *("state-dir", "log-level", "log-format", "control-group", "metrics", "tui"),
+    *("state-dir", "log-level", "log-format", "control-group", "metrics", "tui", "ascii"),
     *("tun-name", "profile", "compression", "max-rate"),
 )
 
@@ -376,4 +386,5 @@ def _common(options: argparse.Namespace) -> dict[str, Any]:
         "control_group": options.control_group,
         "metrics": options.metrics,
         "has_tui": options.tui,
+        "config_file": str(Path(options.config).absolute()) if options.config else None,
     }

@@ -30,11 +30,11 @@ class Ring(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self._lines: deque[dict[str, Any]] = deque(maxlen=_KEPT)
-        self._count = 0
+        self.count = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._count += 1
-        self._lines.append({"number": self._count, **_facts(record)})
+        self.count += 1
+        self._lines.append({"number": self.count, **_facts(record)})
 
     def since(self, number: int) -> list[dict[str, Any]]:
         """Lines with a greater number, the oldest first."""

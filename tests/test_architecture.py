@@ -19,7 +19,7 @@ LEVELS = (
     {"compression", "crypto", "obfuscation", "reliability"},
     {"tunnel", "chaos"},
     {"simulation", "runtime", "host", "ui", "log"},
-    {"config"},
+    {"config", "config_file"},
     {"commands"},
     {"cli"},
 )
@@ -42,7 +42,8 @@ DOORS = {
     "cryptography": {"ghost/crypto/cryptography_backend.py"},
     "Crypto": {"ghost/crypto/pycryptodome_backend.py"},
     "pytun": {"ghost/runtime/tun.py"},
-    "segno": {"ghost/commands/invite.py"},
+    "npyscreen": {"ghost/ui/terminal.py"},
+    "segno": {"ghost/commands/qr.py"},
     "zstandard": {"ghost/compression/payload.py"},
 }
 GEVENT_PARTS = {"runtime", "commands"}

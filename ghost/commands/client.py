@@ -50,6 +50,10 @@ def configure(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     config = ClientConfig.of(options)
+    if config.has_tui:
+        from ghost.commands import attach  # npyscreen and curses are needed for nothing else
+
+        return attach.run("client", config, is_ascii=options.ascii)
     logs.set_up(config.log_level, config.log_format)
     given = Invitation.from_uri(config.invite) if config.invite else None
     with prepared(config.state_dir) as daemon:

@@ -63,7 +63,9 @@ class Daemon:
     ) -> Driver:
         """Sets the endpoint in motion and answers requests from here on: those of every daemon, and `requests`."""
         driver = Driver(endpoint, tun, udp, on_event)
-        stats = Stats(lambda: {**driver.snapshot(), "device": tun.name, "pid": os.getpid()})
+        stats = Stats(
+            lambda: {**driver.snapshot(), "device": tun.name, "pid": os.getpid(), "config_file": config.config_file}
+        )
         handlers: dict[str, Handler] = {
             "status": lambda _: {"status": stats.status()},
             "stats": stats.stream,
@@ -132,7 +134,7 @@ def _log_lines(request: dict[str, Any]) -> dict[str, Any]:
     since = request.get("since", 0)
     if not isinstance(since, int):
         raise ConfigError("since is the number of the last line that you have")
-    return {"lines": logs.RING.since(since)}
+    return {"lines": logs.RING.since(since), "last": logs.RING.count}
 
 
 @contextlib.contextmanager

@@ -45,6 +45,10 @@ def configure(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     config = ServerConfig.of(options)
+    if config.has_tui:
+        from ghost.commands import attach  # npyscreen and curses are needed for nothing else
+
+        return attach.run("server", config, is_ascii=options.ascii)
     logs.set_up(config.log_level, config.log_format)
     with prepared(config.state_dir) as daemon:
         _serve(config, daemon, lambda: ServerConfig.of(options.again()))

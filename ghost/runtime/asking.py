@@ -52,7 +52,11 @@ class Conversation:
             raise NoDaemonError(
                 f"no ghosttunnel runs in {where}: start one, or name its directory with --state-dir"
             ) from error
-        return self._understood(line)
+        try:
+            return understood(line, self._path)
+        except NoDaemonError:
+            self.close()
+            raise
 
     def demand(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer of a daemon that does what it is asked; raises GhostError with its reason when it refuses."""
@@ -78,20 +82,56 @@ class Conversation:
             raise
         self._connection, self._lines = connection, connection.makefile("rb")
 
-    def _understood(self, line: bytes) -> dict[str, Any]:
+
+class Subscription:
+    """The lines of a stream as they come, without ever waiting for them; it begins anew after the daemon restarted."""
+
+    def __init__(self, path: Path, request: dict[str, Any]) -> None:
+        self._path = path
+        self._request = json.dumps(request).encode() + b"\n"
+        self._connection: socket.socket | None = None
+        self._unread = b""
+
+    def fileno(self) -> int | None:
+        """Readable when `poll` has something to say; None while there is no connection."""
+        return None if self._connection is None else self._connection.fileno()
+
+    def poll(self) -> list[dict[str, Any]]:
+        """The answers that have come since the last call. Raises NoDaemonError when there is nobody to listen to."""
         try:
-            answer: dict[str, Any] = json.loads(line)
-            version = answer["version"]
-        except (ValueError, TypeError, KeyError) as error:
+            if self._connection is None:
+                self._connect()
+            assert self._connection is not None
+            while True:
+                piece = self._connection.recv(1 << 16)
+                if not piece or len(self._unread) > _MAX_RESPONSE:
+                    raise ConnectionResetError
+                self._unread += piece
+        except BlockingIOError:
+            pass
+        except OSError as error:
             self.close()
-            raise NoDaemonError(f"ghosttunnel in {self._path.parent} hung up: see its log, restart it") from error
-        if version != VERSION:
-            self.close()
-            raise NoDaemonError(
-                f"ghosttunnel in {self._path.parent} speaks version {version} of the control socket and this program "
-                f"version {VERSION}: restart the daemon from this program"
-            )
-        return answer
+            raise NoDaemonError(f"no ghosttunnel answers in {self._path.parent}: {error.strerror or error}") from error
+        *lines, self._unread = self._unread.split(b"\n")
+        answers = [understood(line, self._path) for line in lines]
+        return [answer for answer in answers if answer.get("ok")]
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._unread = None, b""
+
+    def _connect(self) -> None:
+        check_length(self._path)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.setblocking(False)
+        try:
+            connection.connect(str(self._path))
+            connection.sendall(self._request)
+        except OSError:
+            connection.close()
+            raise
+        self._connection = connection
 
 
 def ask(path: Path, request: dict[str, Any], *, timeout: float = 5.0) -> dict[str, Any]:
@@ -104,6 +144,22 @@ def demand(path: Path, request: dict[str, Any], *, timeout: float = 5.0) -> dict
     """What one question was answered with; see Conversation.demand."""
     with contextlib.closing(Conversation(path, timeout=timeout)) as conversation:
         return conversation.demand(request)
+
+
+def understood(line: bytes, path: Path) -> dict[str, Any]:
+    """The answer in a line from the daemon at `path`. Raises NoDaemonError when it is none of our version."""
+    where = path.parent
+    try:
+        answer: dict[str, Any] = json.loads(line)
+        version = answer["version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise NoDaemonError(f"ghosttunnel in {where} hung up: see its log, restart it") from error
+    if version != VERSION:
+        raise NoDaemonError(
+            f"ghosttunnel in {where} speaks version {version} of the control socket and this program version "
+            f"{VERSION}: restart the daemon from this program"
+        )
+    return answer
 
 
 def check_length(path: Path) -> None:

@@ -143,6 +143,6 @@ def test_the_log_is_told_from_a_number_on() -> None:
     logs.RING.emit(logging.LogRecord("ghost", logging.INFO, "", 0, "one", None, None))
     last = _log_lines({})["lines"][-1]
     assert last["message"] == "one"
-    assert _log_lines({"since": last["number"]}) == {"lines": []}
+    assert _log_lines({"since": last["number"]}) == {"lines": [], "last": last["number"]}
     with pytest.raises(ConfigError, match="since is the number"):
         _log_lines({"since": "x"})
