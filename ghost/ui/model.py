@@ -105,7 +105,7 @@ def _server_sentence(status: dict[str, Any]) -> tuple[str, str]:
     clients = "One client is" if len(peers) == 1 else f"{len(peers)} clients are"
     text, style = _link(worst)
     if len(peers) > 1 and worst["loss"] > _CLEAN:
-        text = f"The worst link is that of {worst['name']}. " + text
+        text = f"The worst link is {worst['name']}'s: {units.percent(worst['loss'])} lost, mended."
     return f"{clients} connected. {text}", style
 
 

@@ -104,6 +104,8 @@ def fitting_glyphs(*, is_ascii: bool) -> Glyphs:
         locale.setlocale(locale.LC_ALL, "")
     except locale.Error:  # such as one that ssh brought along and this machine lacks; npyscreen would fail over it
         os.environ["LC_ALL"] = "C.UTF-8"
+        with contextlib.suppress(locale.Error):
+            locale.setlocale(locale.LC_ALL, "")
     has_unicode = locale.nl_langinfo(locale.CODESET).upper() == "UTF-8"
     is_plain = os.environ.get("TERM", "").startswith(("linux", "vt"))  # consoles with 256 or 512 characters
     return ASCII if is_ascii or not has_unicode or is_plain else UNICODE
@@ -182,9 +184,10 @@ class Terminal(npyscreen.NPSAppManaged):
         screen = self.screens[self.ACTIVE_FORM_NAME]
         if key == "interrupt":
             self.leave()
-        elif screen.takes_letters or screen.press(key):
-            if screen.takes_letters:
-                screen.press(key)
+        elif screen.takes_letters:
+            screen.press(key)
+        elif screen.press(key):
+            pass
         elif key == "q":
             self.leave()
         elif key == "r" and self._source is not None:
@@ -224,6 +227,10 @@ class Terminal(npyscreen.NPSAppManaged):
 
     def _define_colours(self) -> None:
         has_colours = curses.has_colors() and not os.environ.get("NO_COLOR")
+        if not has_colours:
+            npyscreen.disableColor()
+            with contextlib.suppress(curses.error):  # which also forgets the white on black of start_color
+                curses.use_default_colors()
         many = has_colours and curses.COLORS >= 256
         for number, (style, (colour, simple, attributes, background)) in enumerate(_STYLES.items(), start=_FIRST_PAIR):
             if not has_colours or number >= curses.COLOR_PAIRS:
@@ -266,6 +273,8 @@ class _Form(npyscreen.FormBaseNew):
     def _create_screen(self) -> None:
         """A pad with a row and a column to spare: curses cannot write into a window's last corner."""
         rows, columns = self._max_physical()
+        if curses.is_term_resized(rows + 1, columns + 1):  # since curses looked
+            curses.resizeterm(rows + 1, columns + 1)
         self.lines, self.columns = rows + 2, columns + 2
         self.curses_pad = curses.newpad(self.lines, self.columns)
         self.max_y, self.max_x = self.lines, self.columns
@@ -325,7 +334,6 @@ class _Pane(npyscreen.wgwidget.Widget):
             self._base = None
         rows, columns = self.parent._max_physical()
         if (self.parent.lines, self.parent.columns) != (rows + 2, columns + 2):
-            curses.resizeterm(rows + 1, columns + 1)
             self.parent._resize()
         for key in self._keys():
             self._base = None
