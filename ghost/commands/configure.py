@@ -16,7 +16,7 @@ from ghost.ui.model import Model
 from ghost.ui.options import MODE, Field, OptionsDesk
 from ghost.ui.screens import Context, OptionsScreen
 
-HELP = "Fill in the options of a server or client on a form, and keep them in a file (default: /etc/ghost.conf)."
+HELP = "Fill in the options of a server or client on a form, and keep them in a file."
 
 DEFAULT_FILE = "/etc/ghost.conf"
 
@@ -28,12 +28,14 @@ _ELSEWHERE = ("tui", "ascii")  # how somebody looks at it is no matter of the fi
 
 
 def configure(parser: Parser) -> None:
+    # No option: a file that --config names has to exist already.
+    parser.add_argument("file", nargs="?", metavar="FILE", help=f"the file to write (default: {DEFAULT_FILE})")
     parser.add_options("ascii")
 
 
 def run(options: argparse.Namespace) -> int:
     terminal.require_terminal("write `key = value` lines into the file with an editor")
-    path = Path(options.config or DEFAULT_FILE)
+    path = Path(options.file or options.config or DEFAULT_FILE)
     desk = OptionsDesk(fields(MODES), {MODE: "client", **read_values(path)}, place=str(path))
     context = Context(Model(), _no_daemon, terminal.fitting_glyphs(is_ascii=options.ascii))
     context.model.on_silence("Nothing has to run for this: what is saved counts at the next start.")
@@ -106,7 +108,7 @@ def _complaint_by(parse: Callable[[str], Any] | None) -> Callable[[str], str]:
             if parse is not None:
                 parse(text)
         except (argparse.ArgumentTypeError, ConfigError) as error:
-            return str(error)
+            return str(error).removeprefix(f"'{text}' ")  # it stands beside the text
         return ""
 
     return complaint

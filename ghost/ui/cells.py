@@ -105,7 +105,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def _is_narrow(character: str) -> bool:
-    return character.isascii() or (
+    return (
         character.isprintable()
         and unicodedata.east_asian_width(character) not in "WF"
         and not unicodedata.combining(character)

@@ -22,7 +22,7 @@ def rows(known: list[dict[str, Any]], live: list[dict[str, Any]]) -> list[dict[s
         return live
     here = {peer.get("public_key"): peer for peer in live}
     joined = [peer | here.get(peer["public_key"], {"is_connected": False}) for peer in known]
-    return sorted(joined, key=lambda peer: ("rtt_ms" not in peer, peer["name"]))
+    return sorted(joined, key=lambda peer: ("rtt_ms" not in peer, peer["name"].casefold()))
 
 
 def paint_peers(

@@ -1,6 +1,7 @@
-"""A daemon that carries nothing and always answers the same: fake_daemon.py DIR ROLE [chaos]
+"""A daemon that carries nothing and always answers the same: fake_daemon.py DIR ROLE [chaos] [config=FILE]
 
-With `chaos` as a third argument it knows that request too. It ends by itself after two minutes.
+With `chaos` it knows that request too, with `config` it says that its options are there. It ends by itself after two
+minutes.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def status(role: str) -> dict[str, Any]:
 
 
 class Daemon:
-    def __init__(self, role: str, *, has_chaos: bool) -> None:
-        self._status = status(role)
+    def __init__(self, role: str, *, has_chaos: bool, config_file: str | None) -> None:
+        self._status = status(role) | {"config_file": config_file}
         self._known = [
             {key: one[key] for key in ("name", "address", "public_key")} | {"is_connected": True, "last_seen_s": 12.25}
             for one in self._status["peers"]
@@ -109,8 +110,10 @@ LOG = [
 
 def main() -> None:
     folder, role, *rest = sys.argv[1:]
+    config_file = next((word.removeprefix("config=") for word in rest if word.startswith("config=")), None)
+    daemon = Daemon(role, has_chaos="chaos" in rest, config_file=config_file)
     with Supervisor() as supervisor:
-        server = ControlServer(Path(folder) / SOCKET_NAME, Daemon(role, has_chaos="chaos" in rest).handlers)
+        server = ControlServer(Path(folder) / SOCKET_NAME, daemon.handlers)
         supervisor.on_exit("control", server.close)
         server.start(supervisor)
         supervisor.spawn("end", lambda: (gevent.sleep(LIFETIME), supervisor.stop()))
