@@ -41,6 +41,7 @@ DOORS = {
     "configargparse": {"ghost/config.py"},
     "cryptography": {"ghost/crypto/cryptography_backend.py"},
     "Crypto": {"ghost/crypto/pycryptodome_backend.py"},
+    "prometheus_client": {"ghost/runtime/metrics.py"},
     "pytun": {"ghost/runtime/tun.py"},
     "npyscreen": {"ghost/ui/terminal.py"},
     "segno": {"ghost/commands/qr.py"},

@@ -142,6 +142,7 @@ class _Client:
 
     def _connect(self) -> None:
         addresses = self._resolve()
+        log.info("looking for the server at %s", ", ".join(format_endpoint(*address) for address in addresses))
         for host_rules in (self._kill_switch, self._full_tunnel):
             if host_rules is not None:
                 host_rules.permit(addresses)

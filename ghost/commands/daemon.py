@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ghost import log as logs
+from ghost.commands.story import Story
 from ghost.config import CommonConfig, option_of
 from ghost.errors import ConfigError
 from ghost.host.changes import Changes, require_network_admin
@@ -25,11 +26,13 @@ from ghost.runtime import systemd
 from ghost.runtime.asking import SOCKET_NAME
 from ghost.runtime.control import ControlServer, Handler
 from ghost.runtime.driver import Driver, Endpoint
+from ghost.runtime.metrics import Metrics
 from ghost.runtime.state import StateDirectory
 from ghost.runtime.stats import Stats
 from ghost.runtime.supervisor import Supervisor
 from ghost.runtime.tun import Tun, open_tun
 from ghost.runtime.udp import Udp
+from ghost.ui.model import sentence
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +81,27 @@ class Daemon:
         driver.start(self.supervisor)
         control.start(self.supervisor)
         stats.start(self.supervisor)
+        self.supervisor.spawn("story", self._narrate, stats)
+        if config.metrics is not None:
+            metrics = Metrics(config.metrics, stats.status)
+            self.supervisor.on_exit("metrics", metrics.close)
+            metrics.start(self.supervisor)
         systemd.watch(self.supervisor)
         systemd.notify(READY="1")
         return driver
+
+    def _narrate(self, stats: Stats) -> None:
+        story = Story()
+        try:
+            while True:
+                stats.wait()
+                status = stats.status()
+                systemd.notify(STATUS=sentence(status)[0])
+                for level, line in story.tell(status):
+                    log.log(level, "%s", line)
+        finally:
+            for level, line in story.end():
+                log.log(level, "%s", line)
 
     def _stop(self) -> dict[str, object]:
         systemd.notify(STOPPING="1")
