@@ -12,7 +12,7 @@ from random import Random
 from ghost.ui.cells import Grid
 from ghost.ui.glyphs import Glyphs
 
-DROPS_PER_COLUMN = 0.4
+DROPS_PER_COLUMN = 0.6
 """A second, at most: more would be a wall of green."""
 _MOST_STEP = 1.0  # seconds: after a pause the rain goes on where it was
 

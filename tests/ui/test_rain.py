@@ -9,7 +9,7 @@ import pytest
 
 from ghost.ui.cells import Grid
 from ghost.ui.glyphs import UNICODE
-from ghost.ui.rain import Rain
+from ghost.ui.rain import DROPS_PER_COLUMN, Rain
 
 WIDTH, HEIGHT = 60, 20
 
@@ -61,7 +61,7 @@ def test_a_flood_is_told_by_the_scale(rain: Rain) -> None:
     rain.pour(received=20, sent=4, lost=0.0, mended=0.0)
     assert rain.scale == 1
     rain.pour(received=1000, sent=5, lost=0.0, mended=0.0)
-    assert 1005 / rain.scale <= WIDTH * 0.4 < 1005 / rain.scale * 2
+    assert 1005 / rain.scale <= WIDTH * DROPS_PER_COLUMN < 1005 / rain.scale * 2
 
 
 def test_what_is_lost_breaks_off_and_what_mends_is_blue(rain: Rain) -> None:
