@@ -5,7 +5,7 @@ READY := .venv/.ready
 SERVER_STATE := build/run/server
 SOURCES := $(shell find ghost ghosttunnel.py -name '*.py')
 
-.PHONY: help setup build test lint format run-server run-client demo test-chaos bench clean docker
+.PHONY: help setup build test lint format run-server run-client demo test-chaos bench pictures clean docker
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -51,6 +51,9 @@ bench: setup ## measure goodput and delay over many links in virtual time, in a 
 	.venv/bin/python -m pip install --quiet --editable '.[bench]'
 	.venv/bin/python bench/matrix.py --write
 	.venv/bin/python bench/plot.py
+
+pictures: setup ## capture the dashboard on a bad link for docs/pictures
+	$(SUDO) .venv/bin/python packaging/pictures.py
 
 clean: ## remove what the other targets made, except .venv
 	@[ ! -d build/run ] || $(SUDO) rm -rf build/run

@@ -44,6 +44,8 @@ def _head(grid: Grid, model: Model, glyphs: Glyphs, now: float) -> None:
     if status is not None:
         place = "  ".join(str(part) for part in (status["role"], status.get("device"), status["inner_address"]) if part)
         grid.put(14, 0, place, "title")
+        if status.get("chaos"):  # made on purpose: nobody should look for the fault elsewhere
+            grid.put(16 + len(place), 0, f" chaos: {fitted(status['chaos'], 24).rstrip()} ", "chaos")
         grid.put_right(grid.width - 1, 0, f"up {units.duration(status['uptime_s'])}", "title")
     text, style = model.sentence(now)
     grid.put(1, 1, glyphs.bullet, style)

@@ -45,6 +45,7 @@ _STYLES: dict[str, tuple[int, int, int, int | None]] = {
     "bad": (203, curses.COLOR_RED, curses.A_BOLD, None),
     "title": (_BLACK, curses.COLOR_GREEN, curses.A_REVERSE, 34),
     "key": (_BLACK, curses.COLOR_GREEN, curses.A_REVERSE, 71),
+    "chaos": (_BLACK, curses.COLOR_YELLOW, curses.A_REVERSE, 214),
     "shown": (46, curses.COLOR_GREEN, curses.A_BOLD | curses.A_UNDERLINE, None),
     "chosen": (_BLACK, curses.COLOR_GREEN, curses.A_REVERSE, 40),
     "field": (231, curses.COLOR_WHITE, curses.A_UNDERLINE, 22),

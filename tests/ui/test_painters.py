@@ -71,6 +71,15 @@ def test_the_frame_has_the_sentence_on_top_and_the_keys_below() -> None:
     assert lines[-1].rstrip().endswith("x y")
 
 
+def test_a_bad_link_made_on_purpose_and_a_diagnosis_are_shown() -> None:
+    model = model_of(diagnosis="The link loses packets at random.")
+    assert model.status is not None
+    model.status["chaos"] = "hostile-30"
+    frame = plain(paint_frame(model, [], 80, 24, tabs=TABS, shown="", keys="", glyphs=UNICODE, now=100.0))
+    assert " chaos: hostile-30 " in frame[0]
+    assert "The link loses packets at random." in plain(paint_dashboard(model, 80, 21, UNICODE))[-1]
+
+
 @pytest.mark.parametrize(
     ("facts", "peer", "text", "style"),
     [
