@@ -2,6 +2,10 @@
 
 Everything is decided by the seed. Applications are small objects that the clock wakes: they put inner packets in at
 one end (`send`) and see what comes out at the other (`on_packet`). Further clients of the same server are guests.
+
+As in the driver, an endpoint is asked for what it has to say after it was told something, and only then: an endpoint
+that `run` has not touched keeps its timeout. The client's clock leaps and its address changes as the description of
+`up` says (ghost.chaos.host). A server whose processor is slow (`server_cost`) takes nothing in while it is busy.
 """
 
 from __future__ import annotations
@@ -9,8 +13,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 from ipaddress import IPv4Address, IPv4Network
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
+from ghost.chaos.host import clock_lead, next_leap, rebindings
 from ghost.chaos.link import Link
 from ghost.chaos.spec import LinkSpec
 from ghost.crypto.backend import Backend, choose
@@ -26,14 +31,30 @@ WALL_OFFSET: Final = 1.7e9
 MAX_STEPS_PER_INSTANT: Final = 10_000  # an endpoint that never stops asking for the same instant is a bug
 
 
-class Application(Protocol):
+class Path(Protocol):
+    """What an application needs of the two hosts, whether a tunnel joins them or not (ghost.simulation.direct)."""
+
+    now: float
+
+    @property
+    def address(self) -> IPv4Address | None:
+        """The client's address for inner packets, None before it has one."""
+
+    def send(self, packet: bytes, *, from_server: bool) -> None:
+        """An inner packet leaves the kernel of that end."""
+
+
+P = TypeVar("P", contravariant=True)
+
+
+class Application(Protocol[P]):
     """Traffic: woken at `next_time`, told of every inner packet that arrives at either end."""
 
     def next_time(self) -> float | None: ...
 
-    def wake(self, pair: Pair) -> None: ...
+    def wake(self, pair: P) -> None: ...
 
-    def on_packet(self, pair: Pair, packet: bytes, *, at_server: bool) -> None: ...
+    def on_packet(self, pair: P, packet: bytes, *, at_server: bool) -> None: ...
 
 
 class Site(NamedTuple):
@@ -49,7 +70,8 @@ class Site(NamedTuple):
 class Pair:
     """`up` carries the client's datagrams, `down` the server's; `now` starts at 0.
 
-    `strays` counts the bytes that the server sends to addresses where nobody lives.
+    `strays` counts the bytes that the server sends to addresses where nobody lives. `server_cost` is what a datagram
+    costs the server, in seconds, and `busy` how many seconds it was at work.
     """
 
     def __init__(
@@ -61,6 +83,7 @@ class Pair:
         profile: str = "noise",
         compression: str = "auto",
         backend: Backend | None = None,
+        server_cost: float = 0.0,
     ) -> None:
         rng = random.Random(seed)
         self.now = 0.0
@@ -70,9 +93,14 @@ class Pair:
         self.client_address = CLIENT
         self.registry = MemoryRegistry()
         self.events: list[tuple[float, str, Event]] = []
-        self.applications: list[Application] = []
+        self.applications: list[Application[Pair]] = []
         self.guests: list[Site] = []
         self.strays: Counter[Address] = Counter()
+        self.server_cost = server_cost
+        self.busy = 0.0
+        self._busy_until = 0.0
+        self._touched: dict[ClientEndpoint | ServerEndpoint, None] = {}
+        self._timeouts: dict[ClientEndpoint | ServerEndpoint, float | None] = {}
         self._rng = rng
         self._profile = profile
         self._compression = compression
@@ -139,10 +167,16 @@ class Pair:
                 return event.address.ip
         return None
 
+    @property
+    def client_now(self) -> float:
+        """What the client's clock shows."""
+        return self.now + clock_lead(self.up.spec, since=self.up.since, now=self.now)
+
     def run(self, duration: float) -> None:
         """Lets `duration` seconds pass."""
         end = self.now + duration
         steps = 0
+        self._touch_all()  # whoever calls may have spoken to them
         self._flush()
         while True:
             due = self._next_time()
@@ -165,59 +199,109 @@ class Pair:
 
     def send(self, packet: bytes, *, from_server: bool) -> None:
         """An inner packet leaves the kernel of that end."""
-        (self.server if from_server else self.client).send_packet(packet, self.now)
+        endpoint = self.server if from_server else self.client
+        endpoint.send_packet(packet, self.now if from_server else self.client_now)
+        self._touched[endpoint] = None
 
     def _sites(self) -> list[Site]:
-        return [Site("client", self.client, self.client_address, self.up, self.down), *self.guests]
+        host, port = self.client_address
+        moves = rebindings(self.up.spec, since=self.up.since, now=self.now)
+        return [Site("client", self.client, (host, port + moves), self.up, self.down), *self.guests]
+
+    def _touch_all(self) -> None:
+        self._touched = dict.fromkeys([*(site.client for site in self._sites()), self.server])
+        self._timeouts = {}
+
+    def _timeout(self, endpoint: ClientEndpoint | ServerEndpoint) -> float | None:
+        """When it wants to be called, on the world's clock."""
+        if endpoint not in self._timeouts:
+            self._timeouts[endpoint] = endpoint.next_timeout()
+        due = self._timeouts[endpoint]
+        if due is None:
+            return None
+        if endpoint is self.server:
+            return max(due, self._busy_until)
+        return due - (self.client_now - self.now) if endpoint is self.client else due
 
     def _next_time(self) -> float | None:
-        times = [self.server.next_timeout()]
+        times = [self._timeout(self.server), next_leap(self.up.spec, since=self.up.since, now=self.now)]
         for site in self._sites():
-            times += [site.up.next_delivery(), site.down.next_delivery(), site.client.next_timeout()]
+            arrival = site.up.next_delivery()
+            times += [arrival if arrival is None else max(arrival, self._busy_until)]
+            times += [site.down.next_delivery(), self._timeout(site.client)]
         times += [application.next_time() for application in self.applications]
         return min((time for time in times if time is not None), default=None)
+
+    def _clock_of(self, endpoint: ClientEndpoint | ServerEndpoint) -> float:
+        return self.client_now if endpoint is self.client else self.now
 
     def _step(self) -> None:
         now = self.now
         sites = self._sites()
+        touched = self._touched
         for site in sites:
-            for datagram in site.up.deliver(now):
-                self.server.receive_datagram(datagram, site.address, now)
+            if now >= self._busy_until:
+                for datagram in site.up.deliver(now):
+                    self.server.receive_datagram(datagram, site.address, now)
+                    touched[self.server] = None
+                    self._work()
             for datagram in site.down.deliver(now):
-                site.client.receive_datagram(datagram, SERVER, now)
+                site.client.receive_datagram(datagram, SERVER, self._clock_of(site.client))
+                touched[site.client] = None
+        for endpoint in touched:
+            self._timeouts.pop(endpoint, None)
         endpoints: list[ClientEndpoint | ServerEndpoint] = [*(site.client for site in sites), self.server]
         for endpoint in endpoints:
-            due = endpoint.next_timeout()
+            due = self._timeout(endpoint)
             if due is not None and due <= now:
-                endpoint.handle_timeout(now)
+                endpoint.handle_timeout(self._clock_of(endpoint))
+                touched[endpoint] = None
         for application in self.applications:
             due = application.next_time()
             if due is not None and due <= now:
                 application.wake(self)
         self._flush()
 
+    def _work(self) -> None:
+        """The server's processor deals with one datagram."""
+        if self.server_cost:
+            self.busy += self.server_cost
+            self._busy_until = max(self._busy_until, self.now) + self.server_cost
+
     def _flush(self) -> None:
+        """Carries what the touched endpoints have to say; packets that arrive may touch further ones."""
         now = self.now
         sites = self._sites()
         for site in sites:
-            for packet in site.client.packets_to_deliver():
+            if site.client in self._touched:
+                for packet in site.client.packets_to_deliver():
+                    for application in self.applications:
+                        application.on_packet(self, packet, at_server=False)
+        if self.server in self._touched:
+            for packet in self.server.packets_to_deliver():
                 for application in self.applications:
-                    application.on_packet(self, packet, at_server=False)
-        for packet in self.server.packets_to_deliver():
-            for application in self.applications:
-                application.on_packet(self, packet, at_server=True)
+                    application.on_packet(self, packet, at_server=True)
+        touched, self._touched = self._touched, {}
+        for endpoint in touched:
+            self._timeouts.pop(endpoint, None)
         for site in sites:
+            if site.client not in touched:
+                continue
+            clock = self._clock_of(site.client)
             while (event := site.client.next_event()) is not None:
                 self.events.append((now, site.name, event))
                 if isinstance(event, NeedAddresses):
-                    site.client.connect([SERVER], now)
-            for datagram, _ in site.client.datagrams_to_send(now):
-                site.up.send(datagram, now)
+                    site.client.connect([SERVER], clock)
+            for datagram, _ in site.client.datagrams_to_send(clock):
+                site.up.send(datagram, now, flow=site.address)
+        if self.server not in touched:
+            return
         while (event := self.server.next_event()) is not None:
             self.events.append((now, "server", event))
         links = {site.address: site.down for site in sites}
         for datagram, address in self.server.datagrams_to_send(now):
+            self._work()
             if address in links:
-                links[address].send(datagram, now)
+                links[address].send(datagram, now, flow=address)
             else:
                 self.strays[address] += len(datagram)
