@@ -1,5 +1,6 @@
 """One direction of a bad link, in virtual time: packets go in with a time and come out later, damaged or not
-at all.
+at all. Several senders may share a link, each in a lane of its own: one queue for all, and every packet comes
+out of the lane that it went into.
 
 Flow of a packet, in this order:
 
@@ -30,12 +31,14 @@ EARLY = 0.1
 few."""
 
 IN_FLIGHT_LIMIT = 1 << 16
-"""Packets under way at once, about 100 MB of full ones; beyond that they count as dropped by the queue, so
+"""Packets of one lane under way at once, about 100 MB of full ones; beyond that they count as dropped by the queue, so
 that a fast sender on a slow link without a rate cannot eat the host's memory."""
 
 FLOW_LIMIT = 4096
 """5-tuples whose packets are counted for `freeze`; beyond that the one seen first is forgotten, as a middlebox
 would."""
+
+_Heap = list[tuple[float, int, bytes, int, Hashable]]  # due, sequence, packet, size on the wire, flow
 
 
 @dataclass(slots=True)
@@ -95,8 +98,7 @@ class Link:
         self._duplicate_random = _stream(rng)
         self._reorder_random = _stream(rng)
         self._jitter_random = _stream(rng)
-        # due, sequence, packet, size on the wire, flow
-        self._heap: list[tuple[float, int, bytes, int, Hashable]] = []
+        self._heap: _Heap = []
         self._flows: dict[Hashable, tuple[int, int]] = {}  # packets and bytes of each so far
         self._script: Sequence[LinkSpec] = ()
         self._script_interval = self._script_start = 0.0
@@ -131,6 +133,25 @@ class Link:
         A packet finds room while the wait is no longer than `spec.queue`, so the queue never holds more than
         that plus one packet. `flow` stands for the 5-tuple of a bare payload and comes out beside it.
         """
+        self._carry(self._heap, packet, now, overhead, flow)
+
+    def next_delivery(self) -> float | None:
+        """When the next packet arrives, None while nothing is under way."""
+        return self._heap[0][0] if self._heap else None
+
+    def deliver(self, now: float) -> list[bytes]:
+        """All packets that have arrived by now, in the order of their arrival."""
+        return [packet for packet, _ in self._take(self._heap, now)]
+
+    def deliver_flows(self, now: float) -> list[tuple[bytes, Hashable]]:
+        """The same, each with the flow that it was sent with."""
+        return self._take(self._heap, now)
+
+    def lane(self) -> Lane:
+        """A way over this link for one more sender."""
+        return Lane(self)
+
+    def _carry(self, heap: _Heap, packet: bytes, now: float, overhead: int, flow: Hashable) -> None:
         if self._script:
             self.spec = self._script[int((now - self._script_start) / self._script_interval) % len(self._script)]
         spec, stats = self.spec, self.stats
@@ -169,7 +190,7 @@ class Link:
         if lost:
             stats.lost += 1
             return
-        if len(self._heap) >= IN_FLIGHT_LIMIT:
+        if len(heap) >= IN_FLIGHT_LIMIT:
             stats.queue_dropped += 1
             return
         if corruption < spec.corrupt:
@@ -182,24 +203,15 @@ class Link:
             stats.reordered += 1
         else:
             due = self._last_due = max(leave + spec.delay + jitter, self._last_due)
-        heappush(self._heap, (due, self._sequence, packet, size, flow))
+        heappush(heap, (due, self._sequence, packet, size, flow))
         self._sequence += 1
         if duplicated:
-            heappush(self._heap, (due, self._sequence, packet, size, flow))
+            heappush(heap, (due, self._sequence, packet, size, flow))
             self._sequence += 1
             stats.duplicated += 1
 
-    def next_delivery(self) -> float | None:
-        """When the next packet arrives, None while nothing is under way."""
-        return self._heap[0][0] if self._heap else None
-
-    def deliver(self, now: float) -> list[bytes]:
-        """All packets that have arrived by now, in the order of their arrival."""
-        return [packet for packet, _ in self.deliver_flows(now)]
-
-    def deliver_flows(self, now: float) -> list[tuple[bytes, Hashable]]:
-        """The same, each with the flow that it was sent with."""
-        heap, stats = self._heap, self.stats
+    def _take(self, heap: _Heap, now: float) -> list[tuple[bytes, Hashable]]:
+        stats = self.stats
         arrived = []
         while heap and heap[0][0] <= now:
             _, _, packet, size, flow = heappop(heap)
@@ -264,6 +276,32 @@ def five_tuple(packet: bytes) -> bytes:
         ports = packet[IPV6_HEADER : IPV6_HEADER + 4] if packet[6] in (TCP, UDP) else b""
         return packet[6:7] + packet[8:40] + ports
     return b""
+
+
+class Lane:
+    """One sender's way over a link that it shares with others; the queue, the losses and `link.stats` are common."""
+
+    __slots__ = ("link", "_heap")
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self._heap: _Heap = []
+
+    def send(self, packet: bytes, now: float, *, overhead: int = UDP_OVERHEAD, flow: Hashable = None) -> None:
+        """As `Link.send`."""
+        self.link._carry(self._heap, packet, now, overhead, flow)
+
+    def next_delivery(self) -> float | None:
+        """When the next packet of this lane arrives, None while none is under way."""
+        return self._heap[0][0] if self._heap else None
+
+    def deliver(self, now: float) -> list[bytes]:
+        """The packets of this lane that have arrived by now, in the order of their arrival."""
+        return [packet for packet, _ in self.link._take(self._heap, now)]
+
+
+Way = Link | Lane
+"""What a sender needs of a link, shared or not."""
 
 
 def _stream(rng: random.Random) -> Callable[[], float]:
