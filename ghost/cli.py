@@ -22,6 +22,7 @@ COMMANDS = {
     "client": "connect to a server and send this host's traffic through it",
     "invite": "print a one-time ghost:// line that admits a client",
     "status": "show what a running server or client is doing",
+    "chaos": "put a bad link into a running tunnel, or list those known by name",
     "selftest": "check that this host can run a tunnel",
     "demo": "compare a download outside and inside a tunnel on a bad link, on this machine alone",
 }

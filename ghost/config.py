@@ -21,6 +21,7 @@ from typing import Any, NoReturn, TextIO
 
 import configargparse
 
+from ghost.chaos.profiles import resolve
 from ghost.constants import DEFAULT_PORT
 from ghost.errors import ConfigError
 from ghost.log import LEVELS
@@ -122,6 +123,11 @@ def endpoints(text: str) -> tuple[tuple[str, int], ...]:
     return parsed
 
 
+def link(text: str) -> str:
+    """A bad link in its canonical words; its refusal names the key and the range, so it goes out as it is."""
+    return str(resolve(text))
+
+
 def _quantity(text: str, units: Mapping[str, float], *, least: float, most: float) -> float:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([a-z]+)", text.lower())
     if match is None or match[2] not in units or not least <= float(match[1]) * units[match[2]] <= most:
@@ -147,6 +153,7 @@ OPTIONS: dict[str, Option] = {
     "profile": Option("how traffic is disguised", "PROFILE", str, "noise", tuple(PROFILES)),
     "compression": Option("compress what shrinks, or nothing", "WHAT", str, "auto", COMPRESSIONS),
     "max-rate": Option("never send faster than this, for example 10mbit (default: find out)", "RATE", rate_bps),
+    "chaos": Option("impair this end's packets both ways, to try a bad link: see `ghosttunnel chaos`", "SPEC", link),
     "listen": Option("where to wait for clients", "ADDR:PORT", listen_address, f"0.0.0.0:{DEFAULT_PORT}"),
     "subnet": Option("inner network; the server takes its first address", "NET", subnet, "10.77.0.0/24"),
     "no-nat": Option("do not forward or translate clients' traffic to other networks"),
@@ -288,9 +295,10 @@ class CommonConfig:
     profile: str
     compression: str
     max_rate_bps: float | None
+    chaos: str | None
 
 
-COMMON_OPTIONS = ("state-dir", "log-level", "tun-name", "profile", "compression", "max-rate")
+COMMON_OPTIONS = ("state-dir", "log-level", "tun-name", "profile", "compression", "max-rate", "chaos")
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,4 +340,5 @@ def _common(options: argparse.Namespace) -> dict[str, Any]:
         "profile": options.profile,
         "compression": options.compression,
         "max_rate_bps": options.max_rate,
+        "chaos": options.chaos,
     }

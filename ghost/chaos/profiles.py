@@ -55,7 +55,8 @@ PROFILES = {
     "policed": Profile(
         "rate=20mbit,police=2mbit/64kb,delay=30ms",
         "A plan over its quota: drops at a token bucket and no queue, as 2 to 7 % of the connections of a large "
-        "content network meet, by region (Flach et al., An Internet-Wide Analysis of Traffic Policing, 2016); the numbers are round ones.",
+        "content network meet, by region (Flach et al., An Internet-Wide Analysis of Traffic Policing, 2016); the "
+        "numbers are round ones.",
     ),
     "frozen": Profile(
         "rate=20mbit,delay=40ms,freeze-bytes=16kb",

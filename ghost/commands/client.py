@@ -63,6 +63,7 @@ class _Client:
 
     def __init__(self, config: ClientConfig, daemon: Daemon, given: Invitation | None) -> None:
         self._daemon = daemon
+        self._chaos = config.chaos
         self._memory = daemon.state.read_json(_MEMORY) or {}
         self._invitation = given or self._remembered()
         self._has_connected = self._memory.get("invite") == self._invitation.to_uri()
@@ -89,7 +90,7 @@ class _Client:
 
     def start(self) -> None:
         supervisor = self._daemon.supervisor
-        self._driver = self._daemon.start(self._endpoint, self._tun, self._udp, self._on_event)
+        self._driver = self._daemon.start(self._endpoint, self._tun, self._udp, self._on_event, chaos=self._chaos)
         supervisor.spawn("connection", self._work)
         if not self._has_connected:
             supervisor.spawn("first connection", self._expect_answer)

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ghost.host.changes import Changes, require_network_admin
+from ghost.runtime.chaos import Impairment, requested
 from ghost.runtime.control import SOCKET_NAME, ControlServer
 from ghost.runtime.driver import Driver, Endpoint
 from ghost.runtime.state import StateDirectory
 from ghost.runtime.supervisor import Supervisor
 from ghost.runtime.tun import Tun, open_tun
 from ghost.runtime.udp import Udp
+from ghost.tunnel.server import ServerEndpoint
 
 log = logging.getLogger(__name__)
 
@@ -43,15 +45,26 @@ class Daemon:
         self.supervisor.on_exit("the UDP socket", udp.close)
         return udp
 
-    def start(self, endpoint: Endpoint, tun: Tun, udp: Udp, on_event: Callable[[object], None]) -> Driver:
-        """Sets the endpoint in motion and answers `status` and `stop` from here on."""
+    def start(
+        self, endpoint: Endpoint, tun: Tun, udp: Udp, on_event: Callable[[object], None], *, chaos: str | None
+    ) -> Driver:
+        """Sets the endpoint in motion, over the link that `chaos` describes, and answers the control socket."""
+        is_server = isinstance(endpoint, ServerEndpoint)
+        impairment = requested({"link": chaos}, is_server=is_server) if chaos else None
         control = ControlServer(
             self.state.path / SOCKET_NAME,
-            {"status": lambda _: {"status": driver.snapshot()}, "stop": lambda _: self._stop()},
+            {
+                "status": lambda _: {"status": driver.snapshot()},
+                "stop": lambda _: self._stop(),
+                "chaos": lambda request: _impair(driver, requested(request, is_server=is_server)),
+            },
         )
         self.supervisor.on_exit("the control socket", control.close)
         driver = Driver(endpoint, tun, udp, on_event)
         self.supervisor.on_exit("the tunnel", driver.close)
+        if impairment is not None:
+            log.warning("this end's packets pass a bad link as well: %s", impairment.spec)
+            driver.impair(impairment)
         driver.start(self.supervisor)
         control.start(self.supervisor)
         return driver
@@ -59,6 +72,13 @@ class Daemon:
     def _stop(self) -> dict[str, object]:
         self.supervisor.stop()
         return {}
+
+
+def _impair(driver: Driver, impairment: Impairment | None) -> dict[str, object]:
+    """Puts a bad link in place, or takes it away; answers with the one that is there."""
+    driver.impair(impairment)
+    log.warning("chaos: %s", impairment.spec if impairment is not None else "off")
+    return {"chaos": str(impairment.spec) if impairment is not None else None}
 
 
 @contextlib.contextmanager

@@ -76,7 +76,7 @@ def _serve(config: ServerConfig, daemon: Daemon) -> None:
         wall_offset=wall_offset(),
         backend=crypto.choose(),
     )
-    daemon.start(endpoint, tun, udp, _report)
+    daemon.start(endpoint, tun, udp, _report, chaos=config.chaos)
     state.write_json("server.json", {"listen": listen, "subnet": str(config.subnet)})
     log.info("listening on %s, inner network %s on %s", listen, config.subnet, tun.name)
     is_first = not registry.peers() and not any(

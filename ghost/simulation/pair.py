@@ -90,6 +90,7 @@ class Pair:
         self.backend = backend or choose()
         self.up = Link(up, random.Random(rng.getrandbits(64)))
         self.down = Link(down or up, random.Random(rng.getrandbits(64)))
+        self._host = self.up  # whose description says what the client's NAT and clock do
         self.client_address = CLIENT
         self.registry = MemoryRegistry()
         self.events: list[tuple[float, str, Event]] = []
@@ -99,6 +100,7 @@ class Pair:
         self.server_cost = server_cost
         self.busy = 0.0
         self._busy_until = 0.0
+        self._site: Site | None = None
         self._touched: dict[ClientEndpoint | ServerEndpoint, None] = {}
         self._timeouts: dict[ClientEndpoint | ServerEndpoint, float | None] = {}
         self._rng = rng
@@ -171,7 +173,8 @@ class Pair:
     @property
     def client_now(self) -> float:
         """What the client's clock shows."""
-        return self.now + clock_lead(self.up.spec, since=self.up.since, now=self.now)
+        host = self._host
+        return self.now + clock_lead(host.spec, since=host.since, now=self.now) if host.spec.jump else self.now
 
     def run(self, duration: float) -> None:
         """Lets `duration` seconds pass."""
@@ -209,9 +212,19 @@ class Pair:
         self._touched[endpoint] = None
 
     def _sites(self) -> list[Site]:
-        host, port = self.client_address
-        moves = rebindings(self.up.spec, since=self.up.since, now=self.now)
-        return [Site("client", self.client, (host, port + moves), self.up, self.down), *self.guests]
+        address, host = self.client_address, self._host
+        if host.spec.rebind_period is not None:
+            moves = rebindings(host.spec, since=host.since, now=self.now)
+            address = (address[0], address[1] + moves)
+        site = self._site
+        if site is None or (site.client, site.address, site.up, site.down) != (
+            self.client,
+            address,
+            self.up,
+            self.down,
+        ):
+            site = self._site = Site("client", self.client, address, self.up, self.down)
+        return [site, *self.guests]
 
     def _touch_all(self) -> None:
         self._touched = dict.fromkeys([*(site.client for site in self._sites()), self.server])
@@ -219,53 +232,61 @@ class Pair:
 
     def _timeout(self, endpoint: ClientEndpoint | ServerEndpoint) -> float | None:
         """When it wants to be called, on the world's clock."""
-        if endpoint not in self._timeouts:
-            self._timeouts[endpoint] = endpoint.next_timeout()
-        due = self._timeouts[endpoint]
-        if due is None:
-            return None
-        if endpoint is self.server:
-            return max(due, self._busy_until)
-        return due - (self.client_now - self.now) if endpoint is self.client else due
+        if endpoint in self._timeouts:
+            return self._timeouts[endpoint]
+        due = endpoint.next_timeout()
+        if due is not None and endpoint is self.server and due < self._busy_until:
+            due = self._busy_until
+        elif due is not None and endpoint is self.client:
+            due -= self.client_now - self.now
+        self._timeouts[endpoint] = due
+        return due
 
     def _next_time(self) -> float | None:
-        times = [self._timeout(self.server), next_leap(self.up.spec, since=self.up.since, now=self.now)]
+        host = self._host
+        times = [self._timeout(self.server), *(application.next_time() for application in self.applications)]
+        if host.spec.jump:
+            times.append(next_leap(host.spec, since=host.since, now=self.now))
         for site in self._sites():
             arrival = site.up.next_delivery()
-            times += [arrival if arrival is None else max(arrival, self._busy_until)]
-            times += [site.down.next_delivery(), self._timeout(site.client)]
-        times += [application.next_time() for application in self.applications]
+            if arrival is not None and arrival < self._busy_until:
+                arrival = self._busy_until
+            times += [arrival, site.down.next_delivery(), self._timeout(site.client)]
         return min((time for time in times if time is not None), default=None)
 
     def _clock_of(self, endpoint: ClientEndpoint | ServerEndpoint) -> float:
         return self.client_now if endpoint is self.client else self.now
 
     def _step(self) -> None:
-        now = self.now
+        now, touched, server = self.now, self._touched, self.server
         sites = self._sites()
-        touched = self._touched
+        if self._host.spec.jump:
+            self._timeouts.pop(self.client, None)  # what is left until then may have leapt
         for site in sites:
             if now >= self._busy_until:
                 for datagram in site.up.deliver(now):
-                    self.server.receive_datagram(datagram, site.address, now)
-                    touched[self.server] = None
+                    server.receive_datagram(datagram, site.address, now)
+                    touched[server] = None
                     self._work()
             for datagram in site.down.deliver(now):
                 site.client.receive_datagram(datagram, SERVER, self._clock_of(site.client))
                 touched[site.client] = None
         for endpoint in touched:
             self._timeouts.pop(endpoint, None)
-        endpoints: list[ClientEndpoint | ServerEndpoint] = [*(site.client for site in sites), self.server]
-        for endpoint in endpoints:
-            due = self._timeout(endpoint)
-            if due is not None and due <= now:
-                endpoint.handle_timeout(self._clock_of(endpoint))
-                touched[endpoint] = None
+        for site in sites:
+            self._wake(site.client)
+        self._wake(server)
         for application in self.applications:
             due = application.next_time()
             if due is not None and due <= now:
                 application.wake(self)
         self._flush()
+
+    def _wake(self, endpoint: ClientEndpoint | ServerEndpoint) -> None:
+        due = self._timeout(endpoint)
+        if due is not None and due <= self.now:
+            endpoint.handle_timeout(self._clock_of(endpoint))
+            self._touched[endpoint] = None
 
     def _work(self) -> None:
         """The server's processor deals with one datagram."""

@@ -242,3 +242,24 @@ def test_stop_is_a_request_too(hosts: Hosts) -> None:
     done = hosts.pair.run("b", sys.executable, "-c", ask, hosts.folder / "server" / "control.sock", timeout=20)
     assert "'ok': True" in done.stdout
     assert server.wait(15) == 0
+
+
+def test_a_bad_link_is_put_into_a_running_tunnel_and_ends_by_itself(hosts: Hosts) -> None:
+    hosts.server("--chaos", "delay=20ms,rebind=3s")
+    hosts.client(hosts.invite())
+    state = ("--state-dir", hosts.folder / "client")
+
+    def median_ms() -> float:
+        done = hosts.pair.run("a", "ping", "-q", "-c", "9", "-i", "0.1", "-W", "2", INNER_SERVER, timeout=20)
+        return float(done.stdout.partition("min/avg/max")[2].split("/")[2])  # the average, of few
+
+    assert 40 <= median_ms() < 80
+    done = hosts.run("a", "chaos", "delay=100ms", "--for", "4s", *state)
+    assert (done.returncode, done.stdout) == (0, "chaos: delay=100ms for 4 s\n")
+    assert 240 <= median_ms() < 320
+    assert json.loads(hosts.run("a", "status", "--json", *state).stdout)["chaos"] == "delay=100ms"
+    time.sleep(4)
+    assert 40 <= median_ms() < 80
+    refused = hosts.run("a", "chaos", "rebind=5s", *state)
+    assert (refused.returncode, refused.stderr.count("give rebind to the server")) == (2, 1)
+    assert hosts.run("a", "chaos", "off", *state).stdout == "chaos: off\n"
