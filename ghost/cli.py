@@ -23,6 +23,7 @@ COMMANDS = {
     "invite": "print a one-time ghost:// line that admits a client",
     "status": "show what a running server or client is doing",
     "chaos": "put a bad link into a running tunnel, or list those known by name",
+    "sim": "simulate the tunnel over a bad link, beside the same link without it",
     "selftest": "check that this host can run a tunnel",
     "demo": "compare a download outside and inside a tunnel on a bad link, on this machine alone",
 }

@@ -41,6 +41,7 @@ DOORS = {
     "configargparse": {"ghost/config.py"},
     "cryptography": {"ghost/crypto/cryptography_backend.py"},
     "Crypto": {"ghost/crypto/pycryptodome_backend.py"},
+    "matplotlib": {"ghost/commands/plots.py"},
     "pytun": {"ghost/runtime/tun.py"},
     "segno": {"ghost/commands/invite.py"},
     "zstandard": {"ghost/compression/payload.py"},

@@ -168,10 +168,10 @@ class Link:
         if spec.mtu is not None and size > spec.mtu:
             stats.too_big += 1
             return
-        if spec.freeze_packets is not None or spec.freeze_bytes is not None:
-            if self._is_frozen(flow if overhead else five_tuple(packet), size):
-                stats.frozen += 1
-                return
+        is_counted = spec.freeze_packets is not None or spec.freeze_bytes is not None
+        if is_counted and self._is_frozen(flow if overhead else five_tuple(packet), size):
+            stats.frozen += 1
+            return
         if spec.police_bps is not None and not self._has_tokens(size, spec.police_bps, now):
             stats.policed += 1
             return

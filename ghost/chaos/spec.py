@@ -98,7 +98,6 @@ _KEYS = {
     "rebind": _Key((_Field("rebind_period", _DURATION, 1, _DAY),), "60s"),
     "jump": _Key((_Field("jump", _DURATION, 0, _DAY), _Field("jump_period", _DURATION, 1, _DAY)), "10s/60s", "/", 2),
 }  # fmt: skip
-KEYS = tuple(_KEYS)
 _NUMBER = re.compile(r"(-?\d{1,20}(?:\.\d*)?|\.\d+)\s*([a-z%]*)", re.ASCII)
 
 
@@ -198,6 +197,29 @@ def parse(text: str) -> LinkSpec:
             raise ConfigError(f"link: {name} is given twice: keep one")
         fields.update(_values(name, key, value))
     return LinkSpec(**fields)  # type: ignore[arg-type]  # the whole numbers are int: _number made them so
+
+
+def sweepable(name: str) -> str:
+    """The LinkSpec's field for the first number of a key; ConfigError, with a near miss, where there is no such key."""
+    if name not in _KEYS:
+        raise ConfigError(_misfit(name, name, known=False))
+    return _KEYS[name].fields[0].name
+
+
+def stands_alone(name: str) -> bool:
+    """Whether a key that exists is complete with its first number."""
+    return _KEYS[name].needed == 1
+
+
+def number_of(name: str, text: str) -> float | int:
+    """The first number of a key that exists, as it stands alone."""
+    key = _KEYS[name]
+    return _number(key.fields[0], text, f"{name}={text}", f"{name}={key.example.split(key.separator or None)[0]}")
+
+
+def quantity_of(name: str, value: float) -> str:
+    """`value` of the first number of a key, with its unit."""
+    return _quantity(value, _KEYS[name].fields[0].units)
 
 
 def _misfit(part: str, name: str, *, known: bool) -> str:

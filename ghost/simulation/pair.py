@@ -32,16 +32,15 @@ MAX_STEPS_PER_INSTANT: Final = 10_000  # an endpoint that never stops asking for
 
 
 class Path(Protocol):
-    """What an application needs of the two hosts, whether a tunnel joins them or not (ghost.simulation.direct)."""
+    """What an application needs of two hosts, whether a tunnel joins them or not (ghost.simulation.direct)."""
 
     now: float
 
-    @property
-    def address(self) -> IPv4Address | None:
-        """The client's address for inner packets, None before it has one."""
+    def address_of(self, name: str) -> IPv4Address | None:
+        """The address of the host of that name for inner packets, None before it has one."""
 
-    def send(self, packet: bytes, *, from_server: bool) -> None:
-        """An inner packet leaves the kernel of that end."""
+    def send(self, packet: bytes, *, from_server: bool, name: str = "client") -> None:
+        """An inner packet leaves the kernel of the server, or of the host of that name."""
 
 
 P = TypeVar("P", contravariant=True)
