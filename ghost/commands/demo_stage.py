@@ -65,17 +65,19 @@ class Report:
 class Download:
     """A stream from `server`, an address of b, to a, for some seconds from its connection on."""
 
-    def __init__(self, pair: NamespacePair, server: str, *, seconds: int, seed: int) -> None:
+    def __init__(self, pair: NamespacePair, server: str, *, seconds: int, seed: int, interval: float = 1.0) -> None:
         self._seed = seed
         self._limit = seconds + 2 * CONNECT_LIMIT
         where = (server, str(STREAM_PORT))
         self._serving = pair.spawn("b", *_TRAFFIC, "serve", *where, f"--seed={seed}", f"--limit={self._limit}")
         if LineReader(self._serving).next_line(CONNECT_LIMIT) is None:
             raise GhostError("the sender of the download did not start: the machine may be overloaded, try again")
-        self._fetching = pair.spawn("a", *_TRAFFIC, "fetch", *where, f"--seconds={seconds}")
+        often = f"--interval={interval}"
+        self._fetching = pair.spawn("a", *_TRAFFIC, "fetch", *where, f"--seconds={seconds}", often)
 
     def reports(self, stop: Interruption) -> Iterator[Report]:
-        """One a second, whether or not something arrived; while it connects, one of nothing. Then the last."""
+        """One each interval, whether or not something arrived; while it connects, one of nothing a second. Then the
+        last."""
         lines = LineReader(self._fetching)
         deadline = time.monotonic() + self._limit
         report = Report(0.0, 0)

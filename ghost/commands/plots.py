@@ -16,6 +16,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from ghost.chaos.sweep import Sweep
+from ghost.commands.demo_spike import Second
 from ghost.errors import HostError
 from ghost.simulation.trial import Trial
 
@@ -65,6 +66,17 @@ def sweep(trials: Sequence[Trial], swept: Sweep, path: Path) -> None:
     delays.set_xticks(places, names)
     delays.set(ylabel="ping, ms", yscale="log", xlabel=swept.key)
     _finish(figure, (rates, delays), path)
+
+
+def spike(seconds: Sequence[Second], path: Path) -> None:
+    """Goodput over time, with the loss drawn under it."""
+    figure, (rates, losses) = pyplot.subplots(2, 1, figsize=SIZE, sharex=True, height_ratios=(3, 1))
+    times = [0.0, *(second.time for second in seconds)]
+    rates.stairs([second.rate_bps / 1e6 for second in seconds], times, color=TUNNEL, fill=True, label="goodput")
+    rates.set(ylabel="Mbit/s", title="One download while the link gets worse and recovers", ylim=(0, None))
+    losses.stairs([100 * second.loss for second in seconds], times, color=LOST, fill=True, label="loss each way")
+    losses.set(xlabel="seconds", ylabel="loss, %", ylim=(0, 100))
+    _finish(figure, (rates, losses), path)
 
 
 def _ms(latency: Any, share: str) -> float:

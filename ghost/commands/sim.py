@@ -20,6 +20,7 @@ from typing import Any
 from ghost.chaos.profiles import resolve
 from ghost.chaos.spec import LinkSpec
 from ghost.chaos.sweep import Sweep, parse_sweep
+from ghost.commands.pictures import plots_for
 from ghost.config import Parser, whole_number
 from ghost.errors import ConfigError
 from ghost.simulation.trial import WORKLOADS, Latency, Trial
@@ -31,7 +32,6 @@ LINK = "hostile-30"
 SECONDS = 30
 RATE_BPS = 20e6
 """Of a link that is described without one."""
-PLOTS = (".png", ".svg")
 _BAR = 24
 _FELT = {
     "ping": "ping",
@@ -65,8 +65,7 @@ def run(options: argparse.Namespace) -> int:
     up, down = _links(options)
     if not 3 <= options.secs <= 3600:
         raise ConfigError(f"--secs {options.secs} is out of range: give 3 to 3600, such as --secs 30")
-    if options.plot is not None and options.plot.suffix not in PLOTS:
-        raise ConfigError(f"--plot {options.plot} ends in neither of {', '.join(PLOTS)}: write for example loss.png")
+    plots = None if options.plot is None else plots_for(options.plot)
     gc.freeze()  # what is loaded stays: a collection need not look at it again and again
     sweep = parse_sweep(options.sweep) if options.sweep else None
     if sweep is None:
@@ -77,9 +76,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(as_json(trials, sweep), indent=2))
     else:
         print("\n".join(table(trials[0]) if sweep is None else sweep_table(trials, sweep)))
-    if options.plot is not None:
-        from ghost.commands import plots  # the one part that needs matplotlib
-
+    if plots is not None:
         if sweep is None:
             plots.trial(trials[0], options.plot)
         else:

@@ -28,6 +28,7 @@ class Direct:
         self.down = Link(down or up, random.Random(rng.getrandbits(64)))
         self.applications: list[Application[Direct]] = []
         self._nat = Nat()
+        self._dues: list[float | None] = []
 
     def address_of(self, name: str) -> IPv4Address | None:
         return HOST
@@ -49,8 +50,7 @@ class Direct:
                 inward = self._nat.inward(packet, self._generation())
                 if inward is not None:
                     self._deliver(inward, at_server=False)
-            for application in self.applications:
-                time = application.next_time()
+            for application, time in zip(self.applications, self._dues, strict=False):
                 if time is not None and time <= self.now:
                     application.wake(self)
         self.now = end
@@ -60,8 +60,8 @@ class Direct:
             application.on_packet(self, packet, at_server=at_server)
 
     def _next_time(self) -> float | None:
-        times = [self.up.next_delivery(), self.down.next_delivery()]
-        times += [application.next_time() for application in self.applications]
+        self._dues = [application.next_time() for application in self.applications]
+        times = [self.up.next_delivery(), self.down.next_delivery(), *self._dues]
         return min((time for time in times if time is not None), default=None)
 
     def _generation(self) -> int:

@@ -100,6 +100,7 @@ class Pair:
         self.busy = 0.0
         self._busy_until = 0.0
         self._site: Site | None = None
+        self._application_dues: list[float | None] = []
         self._touched: dict[ClientEndpoint | ServerEndpoint, None] = {}
         self._timeouts: dict[ClientEndpoint | ServerEndpoint, float | None] = {}
         self._rng = rng
@@ -180,7 +181,7 @@ class Pair:
         end = self.now + duration
         steps = 0
         self._touch_all()  # whoever calls may have spoken to them
-        self._flush()
+        self._flush(self._sites())
         while True:
             due = self._next_time()
             if due is None or due > end:
@@ -242,15 +243,16 @@ class Pair:
         return due
 
     def _next_time(self) -> float | None:
-        host = self._host
-        times = [self._timeout(self.server), *(application.next_time() for application in self.applications)]
+        host, busy_until = self._host, self._busy_until
+        dues = self._application_dues = [application.next_time() for application in self.applications]
+        times = [self._timeout(self.server), *dues]
         if host.spec.jump:
             times.append(next_leap(host.spec, since=host.since, now=self.now))
         for site in self._sites():
             arrival = site.up.next_delivery()
-            if arrival is not None and arrival < self._busy_until:
-                arrival = self._busy_until
-            times += [arrival, site.down.next_delivery(), self._timeout(site.client)]
+            if arrival is not None and arrival < busy_until:
+                arrival = busy_until
+            times += (arrival, site.down.next_delivery(), self._timeout(site.client))
         return min((time for time in times if time is not None), default=None)
 
     def _clock_of(self, endpoint: ClientEndpoint | ServerEndpoint) -> float:
@@ -259,29 +261,31 @@ class Pair:
     def _step(self) -> None:
         now, touched, server = self.now, self._touched, self.server
         sites = self._sites()
-        if self._host.spec.jump:
-            self._timeouts.pop(self.client, None)  # what is left until then may have leapt
         for site in sites:
-            if now >= self._busy_until:
+            due = site.up.next_delivery()
+            if due is not None and due <= now and self._busy_until <= now:
                 for datagram in site.up.deliver(now):
                     server.receive_datagram(datagram, site.address, now)
                     touched[server] = None
                     self._work()
-            for datagram in site.down.deliver(now):
-                site.client.receive_datagram(datagram, SERVER, self._clock_of(site.client))
+            due = site.down.next_delivery()
+            if due is not None and due <= now:
+                clock = self._clock_of(site.client)
+                for datagram in site.down.deliver(now):
+                    site.client.receive_datagram(datagram, SERVER, clock)
                 touched[site.client] = None
-        for endpoint in touched:
-            self._timeouts.pop(endpoint, None)
+        if self._host.spec.jump:
+            self._timeouts.pop(self.client, None)  # what was left until then may have leapt
         for site in sites:
             self._wake(site.client)
         self._wake(server)
-        for application in self.applications:
-            due = application.next_time()
+        for application, due in zip(self.applications, self._application_dues, strict=False):
             if due is not None and due <= now:
                 application.wake(self)
-        self._flush()
+        self._flush(sites)
 
     def _wake(self, endpoint: ClientEndpoint | ServerEndpoint) -> None:
+        """As the driver's alarm: it knows the timeout from before what was received in this turn."""
         due = self._timeout(endpoint)
         if due is not None and due <= self.now:
             endpoint.handle_timeout(self._clock_of(endpoint))
@@ -293,10 +297,9 @@ class Pair:
             self.busy += self.server_cost
             self._busy_until = max(self._busy_until, self.now) + self.server_cost
 
-    def _flush(self) -> None:
+    def _flush(self, sites: list[Site]) -> None:
         """Carries what the touched endpoints have to say; packets that arrive may touch further ones."""
         now = self.now
-        sites = self._sites()
         for site in sites:
             if site.client in self._touched:
                 for packet in site.client.packets_to_deliver():

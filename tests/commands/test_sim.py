@@ -53,7 +53,7 @@ def test_a_plot_is_a_picture_of_the_kind_asked_for(
         ("sim --sweep loss=9%", "write KEY=FROM..TO"),
         ("sim --secs 1", "give 3 to 3600"),
         ("sim --plot loss.pdf", "ends in neither of .png, .svg"),
-        ("sim --plot /no/such/dir/loss.png --secs 3 delay=1ms", "choose another --plot"),
+        ("sim --plot /no/such/dir/loss.png --secs 3 delay=1ms", "is in no directory that exists"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: str, told: str, ghosttunnel: Run) -> None:
