@@ -63,6 +63,13 @@ def directory(text: str) -> Path:
     return Path(text)
 
 
+@_value("file", "hotel.trace")
+def file(text: str) -> Path:
+    if not text or Path(text).is_dir():
+        raise ValueError(text)
+    return Path(text)
+
+
 @_value("address to listen on", f"0.0.0.0:{DEFAULT_PORT}")
 def listen_address(text: str) -> tuple[str, int]:
     host, port = parse_endpoint(text)
@@ -154,6 +161,7 @@ OPTIONS: dict[str, Option] = {
     "compression": Option("compress what shrinks, or nothing", "WHAT", str, "auto", COMPRESSIONS),
     "max-rate": Option("never send faster than this, for example 10mbit (default: find out)", "RATE", rate_bps),
     "chaos": Option("impair this end's packets both ways, to try a bad link: see `ghosttunnel chaos`", "SPEC", link),
+    "record": Option("keep what the path did, second by second, in this file of 780 kB", "FILE", file),
     "listen": Option("where to wait for clients", "ADDR:PORT", listen_address, f"0.0.0.0:{DEFAULT_PORT}"),
     "subnet": Option("inner network; the server takes its first address", "NET", subnet, "10.77.0.0/24"),
     "no-nat": Option("do not forward or translate clients' traffic to other networks"),
@@ -319,8 +327,9 @@ class ClientConfig(CommonConfig):
     invite: str | None
     has_default_route: bool
     has_kill_switch: bool
+    record: Path | None
 
-    OPTIONS = (*COMMON_OPTIONS, "invite", "no-default-route", "kill-switch")
+    OPTIONS = (*COMMON_OPTIONS, "invite", "no-default-route", "kill-switch", "record")
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> ClientConfig:
@@ -329,6 +338,7 @@ class ClientConfig(CommonConfig):
             invite=options.invite_line or options.invite,
             has_default_route=not options.no_default_route,
             has_kill_switch=options.kill_switch,
+            record=options.record,
         )
 
 

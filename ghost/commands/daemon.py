@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ghost.host.changes import Changes, require_network_admin
-from ghost.runtime.chaos import Impairment, requested
+from ghost.runtime.chaos import requested
 from ghost.runtime.control import SOCKET_NAME, ControlServer
 from ghost.runtime.driver import Driver, Endpoint
 from ghost.runtime.state import StateDirectory
@@ -56,7 +56,7 @@ class Daemon:
             {
                 "status": lambda _: {"status": driver.snapshot()},
                 "stop": lambda _: self._stop(),
-                "chaos": lambda request: _impair(driver, requested(request, is_server=is_server)),
+                "chaos": lambda request: _chaos(driver, request, is_server=is_server),
             },
         )
         self.supervisor.on_exit("the control socket", control.close)
@@ -74,11 +74,12 @@ class Daemon:
         return {}
 
 
-def _impair(driver: Driver, impairment: Impairment | None) -> dict[str, object]:
-    """Puts a bad link in place, or takes it away; answers with the one that is there."""
-    driver.impair(impairment)
-    log.warning("chaos: %s", impairment.spec if impairment is not None else "off")
-    return {"chaos": str(impairment.spec) if impairment is not None else None}
+def _chaos(driver: Driver, request: dict[str, object], *, is_server: bool) -> dict[str, object]:
+    """Puts a bad link in place, or takes it away; without a `link` it only tells which there is."""
+    if "link" in request or "trace" in request:
+        driver.impair(requested(request, is_server=is_server))
+        log.warning("chaos: %s", driver.impairment.name if driver.impairment is not None else "off")
+    return {"link": driver.impairment.name if driver.impairment is not None else None}
 
 
 @contextlib.contextmanager

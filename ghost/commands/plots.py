@@ -34,7 +34,7 @@ def trial(measured: Trial, path: Path) -> None:
         rates.step(range(len(each) + 1), [*each, *each[-1:]], where="post", color=colour, label=label)
     if measured.ceiling_bps is not None:
         rates.axhline(measured.ceiling_bps / 1e6, color=LIMIT, linestyle=":", label="ceiling")
-    title = f"{measured.workload} over {measured.up}"
+    title = f"{measured.workload}, {measured.name}"
     rates.set(xlabel="seconds", ylabel="goodput, Mbit/s", title=title, ylim=(0, None))
     names = list(measured.plain.latencies)
     for offset, (result, label, colour) in enumerate(

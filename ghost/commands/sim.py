@@ -20,10 +20,12 @@ from typing import Any
 from ghost.chaos.profiles import resolve
 from ghost.chaos.spec import LinkSpec
 from ghost.chaos.sweep import Sweep, parse_sweep
+from ghost.chaos.trace import Trace
 from ghost.commands.pictures import plots_for
 from ghost.config import Parser, whole_number
 from ghost.errors import ConfigError
-from ghost.simulation.trial import WORKLOADS, Latency, Trial
+from ghost.runtime.recorder import read_trace
+from ghost.simulation.trial import WORKLOADS, Latency, Script, Trial
 from ghost.simulation.trial import run as measure
 
 HELP = "Simulate the tunnel over a bad link, beside the same link without it. Needs no root and touches no network."
@@ -49,6 +51,7 @@ def configure(parser: Parser) -> None:
         help=f"the link, each way: as in chaos (default: {LINK}); without a rate it has 20mbit",
     )
     parser.add_argument("--down", metavar="SPEC", help="the link down to the client, where it differs from the one up")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="in place of a link: what `client --record` wrote")
     parser.add_argument(
         "--workload", choices=tuple(WORKLOADS), default="bulk",
         help="; ".join(f"{name}: {what}" for name, what in WORKLOADS.items()),
@@ -62,14 +65,15 @@ def configure(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    up, down = _links(options)
+    trace = _trace(options)
+    up, down = _links(options) if trace is None else (trace.up[0], trace.down[0])
     if not 3 <= options.secs <= 3600:
         raise ConfigError(f"--secs {options.secs} is out of range: give 3 to 3600, such as --secs 30")
     plots = None if options.plot is None else plots_for(options.plot)
     gc.freeze()  # what is loaded stays: a collection need not look at it again and again
     sweep = parse_sweep(options.sweep) if options.sweep else None
     if sweep is None:
-        trials = [_measured([(up, down)], options)[0]]
+        trials = _measured([(up, down)], options, trace)
     else:
         trials = _measured([(sweep.put(up, value), sweep.put(down, value)) for value in sweep.values], options)
     if options.json:
@@ -88,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
 def table(trial: Trial) -> list[str]:
     """One run: a row for each figure, in the tunnel, without it, and what the link allows at best."""
     lines = [
-        f"Link, each way: {trial.up}" if trial.up == trial.down else f"Link up: {trial.up}   down: {trial.down}",
+        f"Link: {trial.name}",
         f"Workload: {trial.workload}, {WORKLOADS[trial.workload]}; {trial.seconds:g} s, seed {trial.seed}",
         "",
         f"{'':28}{'tunnel':>20}{'plain':>20}{'ceiling':>16}",
@@ -102,7 +106,7 @@ def table(trial: Trial) -> list[str]:
             continue
         each = [result.latencies.get(name) for result in both]
         round_trip = trial.up.delay + trial.down.delay
-        least = "" if name == "page" else _time(round_trip / 2 if name == "frame" else round_trip)
+        least = "" if name == "page" or trial.is_played else _time(round_trip / 2 if name == "frame" else round_trip)
         lines.append(_row(f"{label}, p50/p95/p99", [_percentiles(one) for one in each], least))
         lines.append(_row(f"{label}, lost", [_lost(one) for one in each], ""))
     lines.append(_row("bytes on the wire per byte", [_ratio(result.wire) for result in both], ""))
@@ -141,8 +145,8 @@ def as_json(trials: list[Trial], sweep: Sweep | None) -> dict[str, Any]:
     first = trials[0]
     points = [
         {
-            "up": str(trial.up),
-            "down": str(trial.down),
+            "up": trial.name if trial.is_played else str(trial.up),
+            "down": trial.name if trial.is_played else str(trial.down),
             "ceiling_bps": trial.ceiling_bps,
             "tunnel": _finite(asdict(trial.tunnel)),
             "plain": _finite(asdict(trial.plain)),
@@ -161,11 +165,28 @@ def _links(options: argparse.Namespace) -> tuple[LinkSpec, LinkSpec]:
     return up, down
 
 
-def _measured(links: list[tuple[LinkSpec, LinkSpec]], options: argparse.Namespace) -> list[Trial]:
+def _trace(options: argparse.Namespace) -> Trace | None:
+    if options.trace is None:
+        return None
+    if options.link or options.down or options.sweep:
+        raise ConfigError("--trace takes the place of a link, and nothing of it can be swept: leave the others out")
+    return read_trace(options.trace)
+
+
+def _measured(
+    links: list[tuple[LinkSpec, LinkSpec]], options: argparse.Namespace, trace: Trace | None = None
+) -> list[Trial]:
+    script = None if trace is None else Script(trace.up, trace.down, trace.interval, options.trace.name)
     with Progress(len(links)) as bar:
         return [
             measure(
-                up, down, workload=options.workload, seconds=options.secs, seed=options.seed, progress=bar.of(number)
+                up,
+                down,
+                workload=options.workload,
+                seconds=options.secs,
+                seed=options.seed,
+                script=script,
+                progress=bar.of(number),
             )
             for number, (up, down) in enumerate(links)
         ]

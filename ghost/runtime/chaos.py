@@ -10,14 +10,17 @@ Flow: socket -> `receive` -> core -> `send` -> socket; each returns what is due 
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 from ghost.chaos.host import next_leap, outside_port, rebindings
 from ghost.chaos.link import Link
 from ghost.chaos.profiles import resolve
 from ghost.chaos.spec import LinkSpec
+from ghost.chaos.trace import Trace
 from ghost.errors import ConfigError
 from ghost.runtime.clock import leap, now
+from ghost.runtime.recorder import read_trace
 from ghost.runtime.udp import Address
 
 LONGEST = 86_400.0
@@ -25,15 +28,32 @@ _Datagrams = list[tuple[bytes, Address]]
 
 
 class Impairment:
-    """`spec` for both directions, in force from `at` until `until`, or until it is replaced."""
+    """`spec` for both directions, in force from `at` until `until`, or until it is replaced.
 
-    def __init__(self, spec: LinkSpec, *, is_server: bool, at: float, until: float | None = None) -> None:
+    A `trace` is played in its place, over and over, each direction as it was; `name` is what `status` calls it.
+    """
+
+    def __init__(
+        self,
+        spec: LinkSpec,
+        *,
+        is_server: bool,
+        at: float,
+        until: float | None = None,
+        trace: Trace | None = None,
+        name: str | None = None,
+    ) -> None:
         if spec.rebind_period is not None and not is_server:
             raise ConfigError("link: a client cannot change its own translated port: give rebind to the server")
         rng = random.Random()
         self.spec = spec
         self._until = until
         self._out, self._in = Link(spec, rng, at), Link(spec, rng, at)
+        if trace is not None:
+            up, down = (self._in, self._out) if is_server else (self._out, self._in)
+            up.play(trace.up, interval=trace.interval, now=at)
+            down.play(trace.down, interval=trace.interval, now=at)
+        self.name = name or str(spec)
         self._since = at
         self._next_leap = next_leap(spec, since=at, now=at)
         self._generation = 0
@@ -76,7 +96,7 @@ class Impairment:
     def snapshot(self, at: float) -> dict[str, Any]:
         """For `status`."""
         left = {} if self._until is None else {"chaos_left_s": round(max(0.0, self._until - at), 3)}
-        return {"chaos": str(self.spec)} | left
+        return {"chaos": self.name} | left
 
     def _shown(self, address: Address, at: float) -> Address:
         if self.spec.rebind_period is None:
@@ -102,16 +122,23 @@ class Impairment:
 
 
 def requested(request: dict[str, Any], *, is_server: bool) -> Impairment | None:
-    """What a request to the control socket asks for, None for nothing: {"link": SPEC or "off", "seconds": 30}.
+    """What a request to the control socket asks for, None for nothing.
 
-    Raises ConfigError for what cannot be obeyed.
+    {"link": SPEC or "off"} or {"trace": FILE}, with {"seconds": 30} to end by itself. Raises ConfigError for what
+    cannot be obeyed.
     """
-    link, seconds = request.get("link"), request.get("seconds")
-    if not isinstance(link, str):
+    link, trace, seconds = (request.get(key) for key in ("link", "trace", "seconds"))
+    if not isinstance(link if trace is None else trace, str):
         raise ConfigError('chaos needs a link, like {"request": "chaos", "link": "loss=30%"}, or "off"')
     if seconds is not None and not (isinstance(seconds, (int, float)) and 0 < seconds <= LONGEST):
         raise ConfigError(f"chaos cannot last {seconds!r} seconds: give more than 0 and at most {LONGEST:.0f}")
-    if link.strip().lower() == "off":
-        return None
     at = now()
-    return Impairment(resolve(link), is_server=is_server, at=at, until=None if seconds is None else at + seconds)
+    until = None if seconds is None else at + seconds
+    if trace is not None:
+        played = read_trace(Path(str(trace)))
+        return Impairment(
+            LinkSpec(), is_server=is_server, at=at, until=until, trace=played, name=f"trace {Path(str(trace)).name}"
+        )
+    if str(link).strip().lower() == "off":
+        return None
+    return Impairment(resolve(str(link)), is_server=is_server, at=at, until=until)

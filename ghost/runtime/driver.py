@@ -71,7 +71,7 @@ class Driver:
         self._on_event = on_event
         self._alarm = Alarm()
         self._armed: float | None = None
-        self._impairment: Impairment | None = None
+        self.impairment: Impairment | None = None
         self.tun_errors: Counter[str] = Counter()
 
     def start(self, supervisor: Supervisor) -> None:
@@ -92,18 +92,18 @@ class Driver:
         at = now()
         status = self._endpoint.snapshot(at)
         status |= {"udp_errors": dict(self._udp.errors), "tun_errors": dict(self.tun_errors)}
-        return status | (self._impairment.snapshot(at) if self._impairment is not None else {})
+        return status | (self.impairment.snapshot(at) if self.impairment is not None else {})
 
     def impair(self, impairment: Impairment | None) -> None:
         """Datagrams go through this from now on; what the former one held back goes on at once."""
-        former, self._impairment = self._impairment, impairment
+        former, self.impairment = self.impairment, impairment
         self.turn(lambda at: self._receive(former.release_in(), at) if former is not None else None)
         if former is not None:
             self._udp.send(former.release_out())
 
     def close(self) -> None:
         """Says good-bye to the peers. The greenlets must have been stopped."""
-        self._impairment = None  # nobody would be there to send what it holds back
+        self.impairment = None  # nobody would be there to send what it holds back
         self.turn(self._endpoint.close)
         self._alarm.close()
 
@@ -144,8 +144,8 @@ class Driver:
                     break
                 batch.append(arrived)
             at = now()
-            if self._impairment is not None:
-                batch = self._impairment.receive(batch, at)
+            if self.impairment is not None:
+                batch = self.impairment.receive(batch, at)
             for data, address in batch:
                 receive_datagram(data, address, at)
             flush(at)
@@ -158,11 +158,11 @@ class Driver:
             self._alarm.acknowledge()
             self._armed = None
             at = now()
-            if self._impairment is not None:
-                if self._impairment.is_over(at):
+            if self.impairment is not None:
+                if self.impairment.is_over(at):
                     self.impair(None)
                 else:
-                    self._receive(self._impairment.receive([], at), at)
+                    self._receive(self.impairment.receive([], at), at)
             due = self._endpoint.next_timeout()
             if due is not None and due <= at:
                 self._endpoint.handle_timeout(at)
@@ -186,9 +186,9 @@ class Driver:
         while (event := endpoint.next_event()) is not None:
             self._on_event(event)
         due = endpoint.next_timeout()
-        if self._impairment is not None:
-            datagrams = self._impairment.send(datagrams, at)
-            due = min((time for time in (due, self._impairment.next_time()) if time is not None), default=None)
+        if self.impairment is not None:
+            datagrams = self.impairment.send(datagrams, at)
+            due = min((time for time in (due, self.impairment.next_time()) if time is not None), default=None)
         if datagrams:
             self._udp.send(datagrams)
         # A deadline that moved later is left to fire early, once: cheaper than re-arming on every packet.

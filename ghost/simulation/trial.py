@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Final, NamedTuple
 
 from ghost.chaos.spec import LinkSpec
@@ -81,14 +82,28 @@ class Trial:
     ceiling_bps: float | None
     tunnel: Result
     plain: Result
+    script: str | None = None
+    """The name of what was played in place of `up` and `down`."""
+
+    @property
+    def name(self) -> str:
+        """The link in words."""
+        if self.script is not None:
+            return f"as recorded in {self.script}"
+        return f"each way {self.up}" if self.up == self.down else f"up {self.up}, down {self.down}"
+
+    @property
+    def is_played(self) -> bool:
+        return self.script is not None
 
 
 class Script(NamedTuple):
-    """What a recorded path did, up and down; each description holds for `interval` seconds."""
+    """What a recorded path did, up and down; each description holds for `interval` seconds. `name` is the record's."""
 
     up: Sequence[LinkSpec]
     down: Sequence[LinkSpec]
     interval: float
+    name: str = "script"
 
 
 def ceiling_bps(link: LinkSpec) -> float | None:
@@ -114,8 +129,13 @@ def run(
     down = down or up
     tunnel = _tunnel(up, down, workload, seconds, seed, script, lambda share: progress(0.8 * share))
     plain = _plain(up, down, workload, seconds, seed, script, lambda share: progress(0.8 + 0.2 * share))
-    ceiling = ceiling_bps(up if workload == "upload" else down)
-    return Trial(up, down, workload, seconds, seed, ceiling, tunnel, plain)
+    if script is None:
+        ceiling = ceiling_bps(up if workload == "upload" else down)
+        return Trial(up, down, workload, seconds, seed, ceiling, tunnel, plain)
+    played = script.up if workload == "upload" else script.down
+    each = [ceiling_bps(played[int(second / script.interval) % len(played)]) for second in range(math.ceil(seconds))]
+    ceiling = fmean(one or 0.0 for one in each)
+    return Trial(up, down, workload, seconds, seed, ceiling, tunnel, plain, script.name)
 
 
 def _tunnel(

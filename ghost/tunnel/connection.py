@@ -59,6 +59,7 @@ class Connection:
         self.last_contact = now
         self.closed_by_peer: str | None = None
         self.received_bytes = 0
+        self.received_packets = 0
         self.inner_sent_bytes = 0
         self.inner_received_bytes = 0
         self.sender = Sender(
@@ -101,6 +102,7 @@ class Connection:
         self.last_contact = now
         self.sender.on_contact()
         self.received_bytes += len(datagram)
+        self.received_packets += 1
         if address != self.address and is_newest and self._is_server:
             self._move(address, now)
         if address == self.address:
@@ -211,6 +213,14 @@ class Connection:
             "queued_bytes": sender.composer.queued_bytes,
             "queue_dropped_packets": sender.dropped_packets,
             "redundant_packets": self.receiver.redundant,
+            "sent_packets": sender.sent_packets,
+            "lost_packets": sender.lost_packets,
+            "received_packets": self.received_packets,
+            "expected_packets": self._replay.largest + 1,
+            "jitter_ms": round(sender.congestion.delay.jitter * 1000, 3),
+            "unanswered_probes": sender.probes_unanswered,
+            "rate_trials": sender.congestion.trials,
+            "rate_trials_guilty": sender.congestion.guilty,
         }
 
     # ---- inside -----------------------------------------------------------------------------------------------

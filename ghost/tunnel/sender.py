@@ -61,6 +61,7 @@ class Sender:
         "loss_rate",
         "rtt",
         "last_eliciting",
+        "lost_packets",
         "probes_unanswered",
         "repairs_sent",
         "retransmitted",
@@ -93,6 +94,7 @@ class Sender:
         self.rtt = RttEstimator()
         self.last_eliciting = now
         """When the last packet left that asks for an acknowledgement."""
+        self.lost_packets = 0
         self.probes_unanswered = 0
         self.repairs_sent = 0
         self.retransmitted = 0
@@ -114,6 +116,10 @@ class Sender:
     def symbols_sent(self) -> int:
         """Different symbols so far."""
         return self._repairs.sources
+
+    @property
+    def sent_packets(self) -> int:
+        return self._next_packet_number
 
     @property
     def dropped_packets(self) -> int:
@@ -408,6 +414,7 @@ class Sender:
         self._pacer.rate = self.congestion.pacing_rate
 
     def _on_lost(self, lost: list[SentPacket]) -> None:
+        self.lost_packets += len(lost)
         for packet in lost:
             if packet.symbol is not None:
                 self._window.on_lost(packet.symbol, packet.number)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ghost.chaos.trace import Moment, head
+
 from .conftest import Run
 
 LINK = "rate=2mbit,delay=20ms,loss=20%"
@@ -61,3 +63,16 @@ def test_a_mistake_is_one_line(arguments: str, told: str, ghosttunnel: Run) -> N
     assert done.returncode in (2, 3)
     assert done.stderr.count("\n") == 1
     assert told in done.stderr
+
+
+def test_a_recorded_path_is_played_in_place_of_a_link(tmp_path: Path, ghosttunnel: Run) -> None:
+    path = tmp_path / "hotel.trace"
+    moment = Moment(0.08, 0.002, 0.0, 0.2, 0.1, 1.0, 2e6, 2e6, is_silent=False)
+    path.write_bytes(head(1.0, 3, 0, 3) + 3 * moment.encode())
+    done = ghosttunnel("sim", "--trace", path, "--secs=4")
+    assert done.returncode == 0, done.stderr
+    assert "as recorded in hotel.trace" in done.stdout
+    assert "1.80 Mbit/s" in done.stdout, "the ceiling, (1 - loss) * rate of the way down"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert ghosttunnel("sim", "--trace", path).stderr.count("is cut off after 85 of 86 bytes") == 1
+    assert "leave the others out" in ghosttunnel("sim", "hotel", "--trace", path).stderr

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from ghost.chaos.host import outside_port
 from ghost.chaos.spec import parse
+from ghost.chaos.trace import Moment, head
 from ghost.errors import ConfigError
 from ghost.runtime import clock
 from ghost.runtime.chaos import Impairment, requested
@@ -79,6 +83,23 @@ def test_a_senseless_request_is_refused(request_: dict[str, object], told: str) 
     with pytest.raises(ConfigError, match=r"link|chaos") as refusal:
         requested(request_, is_server=True)
     assert told in str(refusal.value)
+
+
+def test_a_trace_is_played_as_it_was_up_and_down(tmp_path: Path) -> None:
+    silent_up = Moment(0.08, 0.0, 0.0, 0.0, 0.0, 1.0, 2e6, 2e6, is_silent=False)
+    path = tmp_path / "hotel.trace"
+    path.write_bytes(head(1.0, 1, 0, 1) + replace(silent_up, loss_out=0.9).encode())
+    for is_server in (False, True):
+        link = requested({"trace": str(path)}, is_server=is_server)
+        assert link is not None
+        at = clock.now()
+        assert link.snapshot(at) == {"chaos": "trace hotel.trace"}
+        link.send([(b"a", PEER)] * 300, at)
+        link.receive([(b"b", PEER)] * 300, at)
+        sent, received = len(link.release_out()), len(link.release_in())
+        assert (sent < 80 < 200 < received) is not is_server
+    with pytest.raises(ConfigError, match="cannot read the trace"):
+        requested({"trace": str(tmp_path / "none")}, is_server=False)
 
 
 def test_off_is_no_link_and_a_profile_is_one() -> None:
