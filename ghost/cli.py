@@ -22,6 +22,7 @@ COMMANDS = {
     "client": "connect to a server and send this host's traffic through it",
     "invite": "print a one-time ghost:// line that admits a client",
     "status": "show what a running server or client is doing",
+    "why": "say why the running tunnel is slow, with the evidence",
     "chaos": "put a bad link into a running tunnel, or list those known by name",
     "sim": "simulate the tunnel over a bad link, beside the same link without it",
     "selftest": "check that this host can run a tunnel",

@@ -23,6 +23,7 @@ from ghost.runtime.state import StateDirectory
 from ghost.runtime.supervisor import Supervisor
 from ghost.runtime.tun import Tun, open_tun
 from ghost.runtime.udp import Udp
+from ghost.runtime.watcher import Watcher
 from ghost.tunnel.server import ServerEndpoint
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Daemon:
         control = ControlServer(
             self.state.path / SOCKET_NAME,
             {
-                "status": lambda _: {"status": driver.snapshot()},
+                "status": lambda _: {"status": watcher.snapshot()},
                 "stop": lambda _: self._stop(),
                 "chaos": lambda request: _chaos(driver, request, is_server=is_server),
             },
@@ -66,6 +67,8 @@ class Daemon:
             log.warning("this end's packets pass a bad link as well: %s", impairment.spec)
             driver.impair(impairment)
         driver.start(self.supervisor)
+        watcher = Watcher(driver.snapshot)
+        watcher.start(self.supervisor)
         control.start(self.supervisor)
         return driver
 

@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,10 +134,13 @@ class Pings:
         return Echoes(self._count, []) if line is None else Echoes(**json.loads(line))
 
 
-def start_tunnel(pair: NamespacePair, stop: Interruption, folder: Path) -> float:
-    """Start a server and a client, their state in `folder`; returns the seconds from client to first answer."""
+def start_tunnel(pair: NamespacePair, stop: Interruption, folder: Path, program: Sequence[str] | None = None) -> float:
+    """Start a server and a client, their state in `folder`; returns the seconds from client to first answer.
+
+    `program` begins the command line of ghosttunnel, by default of the one that runs.
+    """
     endpoint = f"{ADDRESSES['b']}:{TUNNEL_PORT}"
-    program = entry_command()
+    program = program or entry_command()
     state, log = f"--state-dir={folder / 'server'}", folder / "server.log"
     options = [state, f"--listen={endpoint}", f"--subnet={SUBNET}", "--tun-name=ghosts", "--no-nat"]
     server = pair.spawn("b", *program, "server", *options, log=log)

@@ -21,10 +21,12 @@ from ghost.chaos.profiles import resolve
 from ghost.chaos.spec import LinkSpec
 from ghost.chaos.sweep import Sweep, parse_sweep
 from ghost.chaos.trace import Trace
+from ghost.commands import sim_diagnose
 from ghost.commands.pictures import plots_for
 from ghost.config import Parser, whole_number
 from ghost.errors import ConfigError
 from ghost.runtime.recorder import read_trace
+from ghost.simulation.labelled import LABELS
 from ghost.simulation.trial import WORKLOADS, Latency, Script, Trial
 from ghost.simulation.trial import run as measure
 
@@ -62,6 +64,8 @@ def configure(parser: Parser) -> None:
                         "or rate=64kbit..10mbit/8 for 8 of them")  # fmt: skip
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it, as .png or .svg")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--diagnose", type=int, metavar="N", help="measure instead how often `why` is right, in N runs "
+                        "whose cause is known")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,6 +74,8 @@ def run(options: argparse.Namespace) -> int:
     if not 3 <= options.secs <= 3600:
         raise ConfigError(f"--secs {options.secs} is out of range: give 3 to 3600, such as --secs 30")
     plots = None if options.plot is None else plots_for(options.plot)
+    if options.diagnose is not None:
+        return _diagnose(options)
     gc.freeze()  # what is loaded stays: a collection need not look at it again and again
     sweep = parse_sweep(options.sweep) if options.sweep else None
     if sweep is None:
@@ -163,6 +169,15 @@ def _links(options: argparse.Namespace) -> tuple[LinkSpec, LinkSpec]:
     down = resolve(options.down) if options.down else up
     up, down = (link if link.rate_bps else replace(link, rate_bps=RATE_BPS) for link in (up, down))
     return up, down
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    if not 1 <= options.diagnose <= 100_000:
+        raise ConfigError(f"--diagnose {options.diagnose} is out of range: give 1 to 100000, such as --diagnose 210")
+    with Progress(-(-options.diagnose // len(LABELS)) * len(LABELS)) as bar:
+        outcomes = sim_diagnose.measure(options.diagnose, seed=options.seed, progress=bar.of)
+    print("\n".join(sim_diagnose.table(outcomes)))
+    return 0
 
 
 def _trace(options: argparse.Namespace) -> Trace | None:
