@@ -45,7 +45,7 @@ demo: setup ## download over a link that loses 30 %, outside and inside the tunn
 	$(SUDO) .venv/bin/ghosttunnel demo
 
 test-chaos: setup ## watch a download survive loss, silence and recovery, check what is promised, draw it if it can
-	@.venv/bin/python -c 'import matplotlib' 2>/dev/null || .venv/bin/python -m pip install --quiet '.[bench]' || true
+	@.venv/bin/python -c 'import matplotlib' 2>/dev/null || .venv/bin/python -m pip install --quiet --editable '.[bench]' || true
 	@mkdir -p build
 	@plot=; if .venv/bin/python -c 'import matplotlib' 2>/dev/null; then plot='--plot build/run/test-chaos.png'; fi; \
 	$(SUDO) mkdir -p build/run; \

@@ -215,6 +215,7 @@ class Connection:
             "redundant_packets": self.receiver.redundant,
             "sent_packets": sender.sent_packets,
             "lost_packets": sender.lost_packets,
+            "acked_bytes": sender.acked_bytes,
             "received_packets": self.received_packets,
             "expected_packets": self._replay.largest + 1,
             "jitter_ms": round(sender.congestion.delay.jitter * 1000, 3),

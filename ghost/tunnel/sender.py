@@ -122,6 +122,11 @@ class Sender:
         return self._next_packet_number
 
     @property
+    def acked_bytes(self) -> int:
+        """Of what was sent, so much is known to have arrived."""
+        return self._in_flight.acked_bytes
+
+    @property
     def dropped_packets(self) -> int:
         """Inner packets refused by a full queue."""
         return self.composer.dropped + self._prompts.dropped

@@ -10,10 +10,10 @@ import pytest
 from ghost.tunnel.diagnosis import WINDOW, Cause, Sample, Watch
 
 CALM = Sample(
-    sent=200, lost=0, heard=100, expected=100, sent_bps=2.4e6, queue=0.008, jitter=0.001,
-    round_trip=0.06, unanswered=0, guilty=0, backlog=50_000, cpu=0.2,
+    sent=200, lost=0, acked=280_000, heard=100, expected=100, sent_bps=2.4e6, queue=0.008, jitter=0.001,
+    guilty=0, backlog=50_000, cpu=0.2,
 )  # fmt: skip
-DEAD = replace(CALM, sent=10, heard=0, expected=0, sent_bps=2e5, unanswered=9)
+DEAD = replace(CALM, sent=10, acked=0, heard=0, expected=0, sent_bps=2e5)
 
 
 def found(samples: list[Sample]) -> tuple[Cause, str]:
@@ -40,8 +40,8 @@ def policed(number: int) -> Sample:
         ([replace(CALM, heard=90)] * 20, Cause.LOSS, "10.0% of what the peer sends."),
         ([replace(CALM, queue=0.18)] * 20, Cause.QUEUE, "packets wait 180 ms in it, and 2.4 Mbit/s is"),
         ([policed(number) for number in range(24)], Cause.POLICER, "what exceeds about 1.8 Mbit/s"),
-        ([CALM] * 10 + [DEAD] * 5, Cause.BLACKOUT, "silent, both ways, for about 5 s"),
-        ([CALM] * 10 + [DEAD] * 3 + [CALM] * 4, Cause.BLACKOUT, "about 3 of the last 17 s, the last time 4 s ago"),
+        ([CALM] * 10 + [DEAD] * 5, Cause.BLACKOUT, "silent, both ways, for 5 s"),
+        ([CALM] * 10 + [DEAD] * 3 + [CALM] * 4, Cause.BLACKOUT, "silent for 3 of the last 17 s, the last time 4 s ago"),
         ([CALM] * 4 + [replace(DEAD, heard=2)] * 6, Cause.FREEZE, "6 s nothing of it has arrived, after 800 packets"),
         ([replace(CALM, cpu=0.97, lost=9)] * 12, Cause.CPU, "busy 97% of the last 10 s"),
     ],
@@ -56,6 +56,21 @@ def test_losses_that_come_whatever_the_speed_are_no_policers() -> None:
     assert found(samples)[0] is Cause.LOSS
 
 
+def test_trials_of_the_rate_convict_a_policer_as_well() -> None:
+    samples = [replace(CALM, lost=4)] * 18 + [replace(CALM, lost=4, guilty=1)] * 2
+    assert found(samples)[0] is Cause.POLICER
+    assert "2 times the losses fell when less was sent" in found(samples)[1]
+    assert found(samples[:-1])[0] is Cause.LOSS
+
+
+def test_the_first_packets_after_a_silence_are_no_freeze() -> None:
+    assert found([CALM] * 5 + [DEAD] * 4 + [replace(DEAD, heard=9)])[0] is Cause.BLACKOUT
+
+
+def test_an_end_that_has_nothing_to_say_is_not_in_the_dark() -> None:
+    assert found([CALM] * 5 + [replace(DEAD, sent=0)] * 9)[0] is Cause.NONE
+
+
 def test_a_few_lost_packets_are_not_worth_a_word() -> None:
     assert found([replace(CALM, lost=1), *[CALM] * 20])[0] is Cause.NONE
 
@@ -66,8 +81,8 @@ def test_jitter_is_no_queue() -> None:
 
 def snapshot(**changed: Any) -> dict[str, Any]:
     facts = {
-        "sent_packets": 0, "lost_packets": 0, "received_packets": 0, "expected_packets": 0, "sent_bytes": 0,
-        "queue_delay_ms": 8.0, "jitter_ms": 1.0, "rtt_ms": 60.0, "unanswered_probes": 0, "rate_trials_guilty": 0,
+        "sent_packets": 0, "lost_packets": 0, "acked_bytes": 0, "received_packets": 0, "expected_packets": 0,
+        "sent_bytes": 0, "queue_delay_ms": 8.0, "jitter_ms": 1.0, "rate_trials_guilty": 0,
         "queued_bytes": 0,
     }  # fmt: skip
     return facts | changed
