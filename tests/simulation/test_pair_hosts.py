@@ -40,7 +40,7 @@ def test_a_server_whose_processor_is_slow_sends_as_fast_as_it_can_and_is_busy_al
     pair.applications.append(bulk)
     start, busy = pair.now, pair.busy
     pair.run(3)
-    assert 0.9 < (pair.busy - busy) / 3 < 1.05
+    assert 0.8 < (pair.busy - busy) / 3 < 1.05
     assert bulk.goodput_bps(start, pair.now) < 1000 * 1400 * 8
 
 
