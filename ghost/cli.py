@@ -26,6 +26,9 @@ COMMANDS = {
     "status": "show what a running server or client is doing",
     "peers": "list a running server's clients, or revoke one",
     "reload": "let a running server or client read its configuration again",
+    "why": "say why the running tunnel is slow, with the evidence",
+    "chaos": "put a bad link into a running tunnel, or list those known by name",
+    "sim": "simulate the tunnel over a bad link, beside the same link without it",
     "selftest": "check that this host can run a tunnel",
     "demo": "compare a download outside and inside a tunnel on a bad link, on this machine alone",
 }

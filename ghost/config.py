@@ -23,6 +23,7 @@ from typing import Any, NoReturn, TextIO
 
 import configargparse
 
+from ghost.chaos.profiles import resolve
 from ghost.constants import DEFAULT_PORT
 from ghost.errors import ConfigError
 from ghost.log import FORMATS, LEVELS
@@ -60,6 +61,13 @@ def _value(kind: str, example: str) -> Callable[[Callable[[str], Any]], Callable
 @_value("directory", DEFAULT_STATE_DIRECTORY)
 def directory(text: str) -> Path:
     if not text:  # would be the current directory
+        raise ValueError(text)
+    return Path(text)
+
+
+@_value("file", "hotel.trace")
+def file(text: str) -> Path:
+    if not text or Path(text).is_dir():
         raise ValueError(text)
     return Path(text)
 
@@ -138,6 +146,11 @@ def endpoints(text: str) -> tuple[tuple[str, int], ...]:
     return parsed
 
 
+def link(text: str) -> str:
+    """A bad link in its canonical words; its refusal names the key and the range, so it goes out as it is."""
+    return str(resolve(text))
+
+
 def _quantity(text: str, units: Mapping[str, float], *, least: float, most: float) -> float:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([a-z]+)", text.lower())
     if match is None or match[2] not in units or not least <= float(match[1]) * units[match[2]] <= most:
@@ -168,6 +181,8 @@ OPTIONS: dict[str, Option] = {
     "profile": Option("how traffic is disguised", "PROFILE", str, "noise", tuple(PROFILES)),
     "compression": Option("compress what shrinks, or nothing", "WHAT", str, "auto", COMPRESSIONS),
     "max-rate": Option("never send faster than this, for example 10mbit (default: find out)", "RATE", rate_bps),
+    "chaos": Option("impair this end's packets both ways, to try a bad link: see `ghosttunnel chaos`", "SPEC", link),
+    "record": Option("keep what the path did, second by second, in this file of 780 kB", "FILE", file),
     "listen": Option("where to wait for clients", "ADDR:PORT", listen_address, f"0.0.0.0:{DEFAULT_PORT}"),
     "subnet": Option("inner network; the server takes its first address", "NET", subnet, "10.77.0.0/24"),
     "no-nat": Option("do not forward or translate clients' traffic to other networks"),
@@ -319,6 +334,7 @@ class CommonConfig:
     profile: str
     compression: str
     max_rate_bps: float | None
+    chaos: str | None
     log_format: str = "text"
     control_group: str | None = None
     metrics: tuple[str, int] | None = None
@@ -328,7 +344,7 @@ class CommonConfig:
 
 COMMON_OPTIONS = (
     *("state-dir", "log-level", "log-format", "control-group", "metrics", "tui", "ascii"),
-    *("tun-name", "profile", "compression", "max-rate"),
+    *("tun-name", "profile", "compression", "max-rate", "chaos"),
 )
 
 
@@ -350,8 +366,9 @@ class ClientConfig(CommonConfig):
     invite: str | None
     has_default_route: bool
     has_kill_switch: bool
+    record: Path | None
 
-    OPTIONS = (*COMMON_OPTIONS, "invite", "no-default-route", "kill-switch")
+    OPTIONS = (*COMMON_OPTIONS, "invite", "no-default-route", "kill-switch", "record")
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> ClientConfig:
@@ -360,6 +377,7 @@ class ClientConfig(CommonConfig):
             invite=options.invite_line or options.invite,
             has_default_route=not options.no_default_route,
             has_kill_switch=options.kill_switch,
+            record=options.record,
         )
 
 
@@ -387,4 +405,5 @@ def _common(options: argparse.Namespace) -> dict[str, Any]:
         "metrics": options.metrics,
         "has_tui": options.tui,
         "config_file": str(Path(options.config).absolute()) if options.config else None,
+        "chaos": options.chaos,
     }

@@ -42,6 +42,7 @@ DOORS = {
     "cryptography": {"ghost/crypto/cryptography_backend.py"},
     "Crypto": {"ghost/crypto/pycryptodome_backend.py"},
     "prometheus_client": {"ghost/runtime/metrics.py"},
+    "matplotlib": {"ghost/commands/plots.py"},
     "pytun": {"ghost/runtime/tun.py"},
     "npyscreen": {"ghost/ui/terminal.py"},
     "segno": {"ghost/commands/qr.py"},

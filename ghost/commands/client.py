@@ -28,6 +28,7 @@ from ghost.errors import ConfigError, RefusedError, UnreachableError
 from ghost.host.firewall import KillSwitch
 from ghost.host.network import FullTunnel, bring_up
 from ghost.runtime.clock import now, wall_offset
+from ghost.runtime.recorder import Recorder
 from ghost.runtime.udp import Address, Udp
 from ghost.tunnel.client import ClientEndpoint
 from ghost.tunnel.events import Connected, Disconnected, NeedAddresses, Refused, TimestampUsed
@@ -69,6 +70,7 @@ class _Client:
     def __init__(self, config: ClientConfig, daemon: Daemon, given: Invitation | None) -> None:
         self._config = config
         self._daemon = daemon
+        self._record = config.record
         self._memory = daemon.state.read_json(_MEMORY) or {}
         self._invitation = given or self._remembered()
         self._has_connected = self._memory.get("invite") == self._invitation.to_uri()
@@ -101,6 +103,10 @@ class _Client:
             config=self._config,
             requests={"reload": Reload(self._config, read, self._reconfigure)},
         )  # fmt: skip
+        if self._record is not None:
+            recorder = Recorder(self._record, self._driver.snapshot)
+            supervisor.on_exit("the recording", recorder.close)
+            recorder.start(supervisor)
         supervisor.spawn("connection", self._work)
         if not self._has_connected:
             supervisor.spawn("first connection", self._expect_answer)

@@ -24,6 +24,7 @@ from ghost.errors import ConfigError
 from ghost.host.changes import Changes, require_network_admin
 from ghost.runtime import systemd
 from ghost.runtime.asking import SOCKET_NAME
+from ghost.runtime.chaos import requested
 from ghost.runtime.control import ControlServer, Handler
 from ghost.runtime.driver import Driver, Endpoint
 from ghost.runtime.metrics import Metrics
@@ -32,6 +33,8 @@ from ghost.runtime.stats import Stats
 from ghost.runtime.supervisor import Supervisor
 from ghost.runtime.tun import Tun, open_tun
 from ghost.runtime.udp import Udp
+from ghost.runtime.watcher import Watcher
+from ghost.tunnel.server import ServerEndpoint
 from ghost.ui.model import sentence
 
 log = logging.getLogger(__name__)
@@ -65,20 +68,28 @@ class Daemon:
         requests: Mapping[str, Handler],
     ) -> Driver:
         """Sets the endpoint in motion and answers requests from here on: those of every daemon, and `requests`."""
+        is_server = isinstance(endpoint, ServerEndpoint)
+        impairment = requested({"link": config.chaos}, is_server=is_server) if config.chaos else None
         driver = Driver(endpoint, tun, udp, on_event)
+        watcher = Watcher(driver.snapshot)
         stats = Stats(
-            lambda: {**driver.snapshot(), "device": tun.name, "pid": os.getpid(), "config_file": config.config_file}
+            lambda: {**watcher.snapshot(), "device": tun.name, "pid": os.getpid(), "config_file": config.config_file}
         )
         handlers: dict[str, Handler] = {
             "status": lambda _: {"status": stats.status()},
             "stats": stats.stream,
             "log": _log_lines,
+            "chaos": lambda request: _chaos(driver, request, is_server=is_server),
             "stop": lambda _: self._stop(),
         }
         control = ControlServer(self.state.path / SOCKET_NAME, {**handlers, **requests}, group=config.control_group)
         self.supervisor.on_exit("the control socket", control.close)
         self.supervisor.on_exit("the tunnel", driver.close)
+        if impairment is not None:
+            log.warning("this end's packets pass a bad link as well: %s", impairment.spec)
+            driver.impair(impairment)
         driver.start(self.supervisor)
+        watcher.start(self.supervisor)
         control.start(self.supervisor)
         stats.start(self.supervisor)
         self.supervisor.spawn("story", self._narrate, stats)
@@ -156,6 +167,14 @@ def _log_lines(request: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(since, int):
         raise ConfigError("since is the number of the last line that you have")
     return {"lines": logs.RING.since(since), "last": logs.RING.count}
+
+
+def _chaos(driver: Driver, request: dict[str, object], *, is_server: bool) -> dict[str, object]:
+    """Puts a bad link in place, or takes it away; without a `link` it only tells which there is."""
+    if "link" in request or "trace" in request:
+        driver.impair(requested(request, is_server=is_server))
+        log.warning("chaos: %s", driver.impairment.name if driver.impairment is not None else "off")
+    return {"link": driver.impairment.name if driver.impairment is not None else None}
 
 
 @contextlib.contextmanager

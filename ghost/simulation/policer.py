@@ -6,6 +6,7 @@ Many an access network is throttled that way, and no queue tells of it.
 from __future__ import annotations
 
 import random
+from collections.abc import Hashable
 
 from ghost.chaos.link import Heap, Link
 from ghost.chaos.spec import LinkSpec
@@ -26,7 +27,7 @@ class Policer(Link):
         self._tokens = float(bucket)
         self._filled_at = now
 
-    def _carry(self, heap: Heap, packet: bytes, now: float, overhead: int) -> None:
+    def _carry(self, heap: Heap, packet: bytes, now: float, overhead: int, flow: Hashable) -> None:
         size = len(packet) + overhead
         self._tokens = min(self._tokens + (now - self._filled_at) * self.rate_bps / 8, self._bucket)
         self._filled_at = now
@@ -36,4 +37,4 @@ class Policer(Link):
             self.stats.queue_dropped += 1
             return
         self._tokens -= size
-        super()._carry(heap, packet, now, overhead)
+        super()._carry(heap, packet, now, overhead, flow)

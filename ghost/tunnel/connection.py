@@ -60,7 +60,6 @@ class Connection:
         self.closed_by_peer: str | None = None
         self.received_bytes = 0
         self.received_packets = 0
-        self.sent_packets = 0
         self.inner_sent_bytes = 0
         self.inner_received_bytes = 0
         self.sender = Sender(
@@ -174,7 +173,6 @@ class Connection:
             datagram = self.epochs.current.seal(number, plaintext)
             self._credit -= len(datagram)
             datagrams.append(datagram)
-        self.sent_packets += len(datagrams)
         return datagrams
 
     def next_timeout(self) -> float:
@@ -205,8 +203,6 @@ class Connection:
             "congestion_mode": sender.congestion.mode.value,
             "rate_bps": round(sender.congestion.rate * 8),
             "pacing_rate_bps": round(sender.congestion.pacing_rate * 8),
-            "sent_packets": self.sent_packets,
-            "received_packets": self.received_packets,
             "sent_bytes": sender.sent_bytes,
             "received_bytes": self.received_bytes,
             "inner_sent_bytes": self.inner_sent_bytes,
@@ -218,6 +214,15 @@ class Connection:
             "queued_bytes": sender.composer.queued_bytes,
             "queue_dropped_packets": sender.dropped_packets,
             "redundant_packets": self.receiver.redundant,
+            "sent_packets": sender.sent_packets,
+            "lost_packets": sender.lost_packets,
+            "acked_bytes": sender.acked_bytes,
+            "received_packets": self.received_packets,
+            "expected_packets": self._replay.largest + 1,
+            "jitter_ms": round(sender.congestion.delay.jitter * 1000, 3),
+            "unanswered_probes": sender.probes_unanswered,
+            "rate_trials": sender.congestion.trials,
+            "rate_trials_guilty": sender.congestion.guilty,
         }
 
     # ---- inside -----------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ def test_a_server_needs_no_option() -> None:
         profile="noise",
         compression="auto",
         max_rate_bps=None,
+        chaos=None,
         listen=("0.0.0.0", 8000),
         subnet=IPv4Network("10.77.0.0/24"),
         has_nat=True,

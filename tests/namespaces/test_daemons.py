@@ -27,6 +27,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ghost.runtime.asking import ask
 from ghost.runtime.namespaces import NamespacePair, Side
+from ghost.runtime.recorder import read_trace
 
 GHOSTTUNNEL = (sys.executable, str(Path(__file__).parents[2] / "ghosttunnel.py"))
 ENDPOINT = "198.18.0.2:8000"
@@ -357,3 +358,43 @@ def _drain(terminal: int) -> None:
 def _cpu_seconds(pid: int) -> float:
     times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_bad_link_is_put_into_a_running_tunnel_and_ends_by_itself(hosts: Hosts) -> None:
+    hosts.server("--chaos", "delay=20ms,rebind=3s")
+    hosts.client(hosts.invite())
+    state = ("--state-dir", hosts.folder / "client")
+
+    def median_ms() -> float:
+        done = hosts.pair.run("a", "ping", "-q", "-c", "9", "-i", "0.1", "-W", "2", INNER_SERVER, timeout=20)
+        return float(done.stdout.partition("min/avg/max")[2].split("/")[2])  # the average, of few
+
+    assert 40 <= median_ms() < 80
+    done = hosts.run("a", "chaos", "delay=100ms", "--for", "4s", *state)
+    assert (done.returncode, done.stdout) == (0, "chaos: delay=100ms for 4 s\n")
+    assert 240 <= median_ms() < 320
+    assert json.loads(hosts.run("a", "status", "--json", *state).stdout)["chaos"] == "delay=100ms"
+    time.sleep(4)
+    assert 40 <= median_ms() < 80
+    refused = hosts.run("a", "chaos", "rebind=5s", *state)
+    assert (refused.returncode, refused.stderr.count("give rebind to the server")) == (2, 1)
+    assert hosts.run("a", "chaos", "off", *state).stdout == "chaos: off\n"
+
+
+def test_a_client_keeps_what_the_path_did_and_says_what_is_wrong(hosts: Hosts) -> None:
+    hosts.server()
+    trace = hosts.folder / "hotel.trace"
+    hosts.client(hosts.invite(), "--chaos", "delay=30ms,loss=30%", "--record", str(trace))
+    hosts.pair.run("a", "ping", "-q", "-c", "80", "-i", "0.1", "-W", "2", INNER_SERVER, timeout=20)
+    state = ("--state-dir", hosts.folder / "client")
+    told = hosts.run("a", "why", *state)
+    assert told.stdout.startswith("A bad link was put in on purpose")
+    assert "server: The path loses packets whatever the speed" in told.stdout
+    [peer] = json.loads(hosts.run("a", "why", "--json", *state).stdout)
+    assert peer["cause"] == "random loss"
+    moments = read_trace(trace).moments
+    assert len(moments) >= 7
+    assert 0.055 < moments[-1].delay < 0.1
+    assert 0.1 < moments[-1].loss_out < 0.5
+    played = hosts.run("a", "chaos", "--trace", trace, *state)
+    assert (played.returncode, played.stdout) == (0, "chaos: trace hotel.trace\n")
