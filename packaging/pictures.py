@@ -34,7 +34,13 @@ PICTURES = (
     ("dashboard-120x40", "a", 120, 40, ("d",)),
     ("peers-80x24", "b", 80, 24, ("p",)),
     ("invite-120x40", "b", 120, 40, ("p", "n", "p", "h", "o", "n", "e", "Enter")),
-    ("chaos-80x24", "a", 80, 24, ("c",)),
+    (
+        "chaos-80x24",
+        "a",
+        80,
+        24,
+        ("c", "Down", "Right", "Right", "Right", "Down", "Down", "Right", "Right", "Down", "Right"),
+    ),
     ("options-80x24", "b", 80, 24, ("o", "Down", "Down", "Down", "Down", "Enter", "9", "5", "8", "x")),
     ("log-80x24", "b", 80, 24, ("l",)),
 )
