@@ -43,10 +43,13 @@ def _head(grid: Grid, model: Model, glyphs: Glyphs, now: float) -> None:
     status = model.status
     if status is not None:
         place = "  ".join(str(part) for part in (status["role"], status.get("device"), status["inner_address"]) if part)
+        age = f"up {units.duration(status['uptime_s'])}"
         grid.put(14, 0, place, "title")
-        if status.get("chaos"):  # made on purpose: nobody should look for the fault elsewhere
-            grid.put(16 + len(place), 0, f" chaos: {fitted(status['chaos'], 24).rstrip()} ", "chaos")
-        grid.put_right(grid.width - 1, 0, f"up {units.duration(status['uptime_s'])}", "title")
+        grid.put_right(grid.width - 1, 0, age, "title")
+        chaos = f"chaos: {status['chaos']}" if status.get("chaos") else ""
+        room = grid.width - len(place) - len(age) - 20
+        if chaos and room > 0:  # made on purpose: nobody should look for the fault elsewhere
+            grid.put(16 + len(place), 0, f" {fitted(chaos, min(room, len(chaos)))} ", "chaos")
     text, style = model.sentence(now)
     grid.put(1, 1, glyphs.bullet, style)
     grid.put(3, 1, fitted(text, grid.width - 4).rstrip(), style)
