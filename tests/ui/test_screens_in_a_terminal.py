@@ -95,7 +95,7 @@ def test_a_client_is_revoked_after_a_question(screen: Screen, daemon: Daemon, tm
     screen.wait("last minutes")
     screen.press("p")
     screen.wait("laptop", "tablet")
-    screen.press("Down", "x")
+    screen.press("Down", "Up", "x")
     screen.wait("Shut laptop out for ever?")
     screen.press("n")
     screen.wait("laptop", "phone")
