@@ -38,7 +38,8 @@ FLOW_LIMIT = 4096
 """5-tuples whose packets are counted for `freeze`; beyond that the one seen first is forgotten, as a middlebox
 would."""
 
-_Heap = list[tuple[float, int, bytes, int, Hashable]]  # due, sequence, packet, size on the wire, flow
+Heap = list[tuple[float, int, bytes, int, Hashable]]
+"""Packets under way: (due, sequence, packet, size on the wire, flow)."""
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ class Link:
         self._duplicate_random = _stream(rng)
         self._reorder_random = _stream(rng)
         self._jitter_random = _stream(rng)
-        self._heap: _Heap = []
+        self._heap: Heap = []
         self._flows: dict[Hashable, tuple[int, int]] = {}  # packets and bytes of each so far
         self._script: Sequence[LinkSpec] = ()
         self._script_interval = self._script_start = 0.0
@@ -151,7 +152,7 @@ class Link:
         """A way over this link for one more sender."""
         return Lane(self)
 
-    def _carry(self, heap: _Heap, packet: bytes, now: float, overhead: int, flow: Hashable) -> None:
+    def _carry(self, heap: Heap, packet: bytes, now: float, overhead: int, flow: Hashable) -> None:
         if self._script:
             self.spec = self._script[int((now - self._script_start) / self._script_interval) % len(self._script)]
         spec, stats = self.spec, self.stats
@@ -210,7 +211,7 @@ class Link:
             self._sequence += 1
             stats.duplicated += 1
 
-    def _take(self, heap: _Heap, now: float) -> list[tuple[bytes, Hashable]]:
+    def _take(self, heap: Heap, now: float) -> list[tuple[bytes, Hashable]]:
         stats = self.stats
         arrived = []
         while heap and heap[0][0] <= now:
@@ -285,7 +286,7 @@ class Lane:
 
     def __init__(self, link: Link) -> None:
         self.link = link
-        self._heap: _Heap = []
+        self._heap: Heap = []
 
     def send(self, packet: bytes, now: float, *, overhead: int = UDP_OVERHEAD, flow: Hashable = None) -> None:
         """As `Link.send`."""

@@ -69,7 +69,7 @@ CONGESTED: Final = 0.025  # seconds of queue beyond twice the target: what is lo
 PROBE_FIRST: Final = 0.01
 PROBE_AFTER_START: Final = 0.08  # START that ended before a queue was seen may have ended far too early
 MOST_LOSS: Final = 0.67  # beyond it the rate is at fault whatever a trial said: no such link is pressed harder
-PROBE_NOISY: Final = 0.02
+PROBE_NOISY: Final = 0.03
 NOISE: Final = 2.0
 PROBE_MOST: Final = 0.5
 HOLD_FIRST: Final = 1.0  # seconds without growth after a loss that the rate had caused, doubled each time
@@ -101,6 +101,7 @@ class CongestionControl:
         "_samples",
         "_updated",
         "_min_rtt",
+        "_smoothed_rtt",
         "_mode_since",
         "_drained",
         "_floors",
@@ -110,6 +111,7 @@ class CongestionControl:
         "_unsaturated_since",
         "_probe",
         "_grown_at",
+        "_busy",
         "_excess",
         "_path_loss",
         "_rate_before",
@@ -138,7 +140,7 @@ class CongestionControl:
         self._max_rate = max_rate or float("inf")
         self._samples = 0
         self._updated = now
-        self._min_rtt = INITIAL_RTT
+        self._min_rtt = self._smoothed_rtt = INITIAL_RTT
         self._mode_since = now
         self._drained: list[float] = []  # queue samples of the drain that is under way
         self._floors: deque[tuple[float, float]] = deque(maxlen=FLOORS)  # what the last drains left, and its spread
@@ -147,6 +149,7 @@ class CongestionControl:
         self._unsaturated_since: float | None = None
         self._probe = PROBE_FIRST
         self._grown_at = now
+        self._busy = 0.0  # the share of the last horizon in which a queue showed
         self._excess = ExcessLoss(now)
         self._path_loss = 0.0
         self._rate_before = 0.0  # the trial's cut
@@ -173,7 +176,7 @@ class CongestionControl:
         if not self._samples:
             return INITIAL_PACKETS * FULL_PACKET
         gain = START_GAIN if self.mode is Mode.START else 1.0
-        return max(gain * self.rate * (1.6 * self._min_rtt + HEADROOM), LEAST_WINDOW)
+        return max(gain * self.rate * (1.6 * self._horizon + HEADROOM), LEAST_WINDOW)
 
     @property
     def likely_rate(self) -> float:
@@ -213,7 +216,7 @@ class CongestionControl:
         `acked_bytes` are all that was acknowledged so far. `has_backlog`: more is waiting than may leave.
         """
         self._samples += 1
-        self._min_rtt = rtt.min_rtt
+        self._min_rtt, self._smoothed_rtt = rtt.min_rtt, rtt.smoothed
         self.delay.update(
             arrived - packet.time,
             rtt.latest - ack_delay,
@@ -342,7 +345,8 @@ class CongestionControl:
             self._drained.append(self.delay.queue)
         span = self._span
         is_empty = has_span and span.since >= self._mode_since and -span.stretch < DRAINED + self.delay.jitter / window
-        is_over = is_empty or now - self._mode_since > DRAIN_MOST * max(self._horizon, window)
+        is_late = now - self._mode_since > DRAIN_MOST * max(self._horizon, window)
+        is_over = is_empty or (is_late and len(self._drained) >= START_SAMPLES)
         if self._drained and (is_empty or (is_over and (self.delay.is_noisy or not self._floors))):
             settled = sorted(self._drained[len(self._drained) // 2 :])
             if self.delay.is_noisy:
@@ -363,10 +367,16 @@ class CongestionControl:
         # more than what was sent, so it can only raise the estimate.
         noise = self.noise
         has_queue = queue >= target / 2 + noise
+        self._busy += (has_queue - self._busy) * min(1.0, (now - self._updated) / self._horizon)
+        if self.delay.is_noisy:  # a moment says little
+            has_queue = self._busy > 0.5
+            queue = queue if has_queue else min(queue, target)
         is_changing = abs(span.stretch) > STRETCH_LIMIT + 2 * jitter / window
         is_bottleneck = has_queue and is_changing and not packet.is_app_limited
         served = span.rate
-        if self.is_congested:  # a full queue drops what is too much: only what arrives tells of the bottleneck
+        if (
+            self.is_congested and has_queue
+        ):  # a full queue drops what is too much: only what arrives tells of the bottleneck
             served = min(served, span.delivered / (1 - self._path_loss))
             is_bottleneck = is_bottleneck or served < self.rate
         if has_span and span.since >= self._mode_since and (is_bottleneck or served > self.rate):
@@ -406,7 +416,7 @@ class CongestionControl:
     @property
     def _horizon(self) -> float:
         """Seconds in which what is done now shows."""
-        return max(self._min_rtt, LEAST_HORIZON)
+        return max(self._min_rtt, self._smoothed_rtt / 2, LEAST_HORIZON)
 
     def _set_pacing(self, gain: float) -> None:
         self.rate = max(self.rate, LEAST_RATE)

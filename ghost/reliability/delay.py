@@ -15,7 +15,7 @@ from typing import Final
 BASE_WINDOW: Final = 60.0  # seconds
 _BUCKETS: Final = 12
 JITTER_LIMIT: Final = 0.001  # seconds: above it the median of five is no longer a fair sample
-NOISE_WINDOW: Final = 0.5  # round trips
+NOISE_WINDOW: Final = 0.7  # round trips
 _JITTER_GAIN: Final = 1 / 16
 
 

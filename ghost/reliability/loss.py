@@ -26,6 +26,8 @@ CLOCK_SLACK: Final = 1e-6  # seconds: a timer set for the very instant of a loss
 SPURIOUS_MEMORY: Final = 1024  # lost packets remembered, to notice that they arrived after all
 OVERTAKEN_LOOK: Final = 64  # packets before one that are looked at
 OVERTAKING_DEVIATIONS: Final = 3.0
+CALM: Final = 8  # packets without a spurious loss that take one off the threshold
+BEHIND_MOST: Final = 2  # acknowledgements in a row that tell of packets below the reference
 LATENESS_MEMORY: Final = 64
 
 
@@ -92,6 +94,9 @@ class LossDetector:
         "reference",
         "threshold",
         "_overtaking_since",
+        "_behind",
+        "_calm",
+        "_lost_packets",
         "_packets",
         "_mask",
         "_base",
@@ -106,6 +111,9 @@ class LossDetector:
         self._overtaking_since: float | None = None
         self.threshold = PACKET_THRESHOLD
         self._packets: dict[int, SentPacket] = {}  # in order of number
+        self._lost_packets: dict[int, SentPacket] = {}  # those of the mask below
+        self._calm = 0  # packets since one turned up that was declared lost
+        self._behind = 0
         self._base = 0
         self._mask = 0  # bit i: packet _base + i awaits its fate
         self._lost_mask = 0  # bit i: packet _base + i was declared lost, and may yet turn up
@@ -133,7 +141,7 @@ class LossDetector:
         """
         outcome = AckOutcome()
         before = self.reference
-        candidate = self._packets.get(newest) if newest > before else None
+        candidate = self._packets.get(newest) or self._lost_packets.get(newest)
         offset = first - self._base
         reported = bitmap << offset if offset >= 0 else bitmap >> -offset
         news = reported & self._mask
@@ -144,21 +152,26 @@ class LossDetector:
             self.acked_bytes += packet.size
             outcome.acked.append(packet)
         late = reported & self._lost_mask
-        if late:
-            self._lost_mask ^= late
-            outcome.spurious = late.bit_count()
-            reach = before - (self._base + late.bit_length() - 1)
-            self.threshold = max(self.threshold, min(reach + 2, MAX_PACKET_THRESHOLD))
-        if candidate is not None:
-            if not self._has_overtaken(newest, loss):
-                self._overtaking_since = None
-            elif self._overtaking_since is None:
-                self._overtaking_since = now
-            # For longer than a round trip they are no exception, but a path that began to lose.
-            if self._overtaking_since is None or now - self._overtaking_since > srtt:
+        self._lost_mask ^= late
+        outcome.spurious = late.bit_count()
+        if candidate is not None and newest < before:
+            self._behind += 1
+            if self._behind >= BEHIND_MOST:  # not one packet was late, the reference was early
+                self._behind = 0
                 self.reference, outcome.reference = newest, candidate
+        elif newest > before:
+            self._behind = 0
+            if late:
+                reach = before - (self._base + late.bit_length() - 1)
+                self.threshold = max(self.threshold, min(reach + 2, MAX_PACKET_THRESHOLD))
+            self._note_lateness(sum(packet.number < before for packet in outcome.acked) + outcome.spurious, 1.0)
+            if candidate is not None and self._is_in_turn(newest, loss=loss, now=now, patience=srtt):
+                self.reference, outcome.reference = newest, candidate
+                self._calm = 0 if late else self._calm + newest - before
+                if self._calm >= CALM:
+                    self.threshold = max(PACKET_THRESHOLD, self.threshold - self._calm // CALM)
+                    self._calm %= CALM
         outcome.lost = self._collect_lost(now=now, srtt=srtt)
-        self._note_lateness(sum(packet.number < before for packet in outcome.acked) + outcome.spurious, 1.0)
         self._note_lateness(len(outcome.lost), 0.0)
         self._advance()
         return outcome
@@ -181,6 +194,14 @@ class LossDetector:
         shift = number - count - self._base + 1
         return (self._mask >> max(shift, 0) & (1 << count) - 1).bit_count()
 
+    def _is_in_turn(self, number: int, *, loss: float, now: float, patience: float) -> bool:
+        """Overtaking for longer than `patience` is no exception, but a path that began to lose."""
+        if not self._has_overtaken(number, loss):
+            self._overtaking_since = None
+        elif self._overtaking_since is None:
+            self._overtaking_since = now
+        return self._overtaking_since is None or now - self._overtaking_since > patience
+
     def _has_overtaken(self, number: int, loss: float) -> bool:
         """Whether more is awaited before it than losses explain."""
         count = min(number - self.reference - 1, OVERTAKEN_LOOK)
@@ -200,6 +221,7 @@ class LossDetector:
             lost.append(packet)
         for packet in lost:
             self._take(packet.number)
+            self._lost_packets[packet.number] = packet
             self._lost_mask |= 1 << (packet.number - self._base)
         return lost
 
@@ -218,3 +240,4 @@ class LossDetector:
             self._mask >>= shift
             self._lost_mask >>= shift
             self._base = keep_from
+            self._lost_packets = {n: packet for n, packet in self._lost_packets.items() if n >= keep_from}

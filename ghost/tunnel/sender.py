@@ -46,6 +46,7 @@ class _News(NamedTuple):
     """A reference packet and what its acknowledgement said, until the next shows whether it overtook others."""
 
     packet: SentPacket
+    largest: int
     arrived: float
     ack_delay: float
     acked_bytes: int
@@ -161,15 +162,13 @@ class Sender:
             for prompt_id in packet.prompts:
                 self._prompts.on_acked(prompt_id)
         self._window.on_report(ack.symbol_floor, ack.symbols)
-        news, self._news = self._news, None if outcome.acked else self._news
-        if news is not None and outcome.acked and outcome.acked[0].number > news.packet.number:
-            self._on_confirmed(news, now)
+        self._confirm(largest, outcome.acked, now)
         self._on_lost(outcome.lost)
         if outcome.reference is not None:
             expected = self._peer_clock + int((now - self._peer_clock_at) * 1e6)  # it may have gone round meanwhile
             self._peer_clock = expand(ack.received_clock, bits=frames.CLOCK_BITS, near=expected)
             self._peer_clock_at = now
-            self._on_reference(ack, outcome.reference, arrived=len(outcome.acked), now=now)
+            self._on_reference(ack, outcome.reference, largest=largest, arrived=len(outcome.acked), now=now)
 
     def handle_timeout(self, now: float) -> None:
         loss_time = self._in_flight.next_loss_time(self.rtt.smoothed)
@@ -387,7 +386,7 @@ class Sender:
 
     # ---- news of what was sent --------------------------------------------------------------------------------
 
-    def _on_reference(self, ack: frames.Ack, newest: SentPacket, *, arrived: int, now: float) -> None:
+    def _on_reference(self, ack: frames.Ack, newest: SentPacket, *, largest: int, arrived: int, now: float) -> None:
         """There is a new reference packet, which tells what the receiver lacks now."""
         self._window.settled = newest.sources
         awaited = self._in_flight.unsettled_below(newest.number, self._in_flight.threshold)
@@ -402,10 +401,19 @@ class Sender:
             is_app_limited=newest.is_app_limited,
             now=now,
         )
-        self._news = _News(newest, self._peer_clock / 1e6, ack.delay, self._in_flight.acked_bytes, now)
+        self._news = _News(newest, largest, self._peer_clock / 1e6, ack.delay, self._in_flight.acked_bytes, now)
 
-    def _on_confirmed(self, news: _News, now: float) -> None:
-        """Nothing sent before it came after it, so its delay is the path's."""
+    def _confirm(self, largest: int, acked: list[SentPacket], now: float) -> None:
+        """Believes in what the last reference said of delays if neither it nor its acknowledgement overtook others.
+
+        `largest` is the highest number that the present acknowledgement names, `acked` what it newly acknowledged.
+        """
+        news = self._news
+        if news is None or (not acked and largest >= news.largest):
+            return
+        self._news = None
+        if largest < news.largest or acked[0].number < news.packet.number:
+            return
         self.rtt.update(news.time - news.packet.time, ack_delay=news.ack_delay, now=now)
         self.congestion.on_ack(
             news.packet,
