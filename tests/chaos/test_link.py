@@ -255,6 +255,14 @@ def test_policer_forgives_whoever_pauses() -> None:
     assert link.stats.policed == 20
 
 
+def test_lanes_share_a_policers_bucket() -> None:
+    link = made("police=1mbit/14kb")
+    lanes = [link.lane(), link.lane()]
+    for number in range(20):
+        lanes[number % 2].send(PACKET, 0.0)
+    assert sum(len(lane.deliver(1)) for lane in lanes) == 10
+
+
 def test_freeze_ends_each_five_tuple_after_its_packets_and_spares_the_others() -> None:
     link = made("freeze-packets=10")
     for number in range(30):
