@@ -289,8 +289,10 @@ class CongestionControl:
         self, packet: SentPacket, has_span: bool, window: float, rtt: RttEstimator, has_backlog: bool, now: float
     ) -> None:
         span, jitter = self._span, self.delay.jitter
+        has_queue = self.queue > max(START_QUEUE, 0.08 * self._min_rtt) + 3 * jitter
         if has_span:
-            self._round_peak = max(self._round_peak, span.delivered)
+            # Behind a full queue only what arrives tells of the path; in front of it losses would blur the picture.
+            self._round_peak = max(self._round_peak, span.delivered if has_queue else span.rate)
             if now >= self._round_ends:
                 is_stagnant = self._round_peak < STAGNANT * self._round_delivered and not packet.is_app_limited
                 self._stagnant_rounds = self._stagnant_rounds + 1 if is_stagnant else 0
@@ -302,10 +304,10 @@ class CongestionControl:
             best = min(span.rate, 2 * self._round_rate)
             self.rate = max(self.rate, best) if self._has_rate else best
             self._has_rate = True
-        has_queue = self.queue > max(START_QUEUE, 0.08 * self._min_rtt) + 3 * jitter
         is_stretched = has_span and span.stretch > START_STRETCH + jitter / window
         is_clear = not self.delay.is_noisy and self._samples >= START_SAMPLES and has_queue and is_stretched
-        if is_clear or self._stagnant_rounds >= STAGNANT_ROUNDS:
+        is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or self.delay.is_noisy)
+        if is_clear or is_full:
             self.rate = min(span.rate, span.delivered / (1 - self._path_loss))
             self._drain(DRAIN_GAIN_AFTER_START, now)
         else:
