@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ghost.commands.configure import DEFAULT_FILE, fields, read_values, save
 from ghost.config import Parser
-from ghost.errors import GhostError
+from ghost.errors import ConfigError, GhostError
 from ghost.runtime.asking import SOCKET_NAME, Conversation, Subscription
 from ghost.ui import terminal
 from ghost.ui.model import Model
@@ -50,7 +50,7 @@ def show(state_dir: Path, *, is_ascii: bool, is_over: Callable[[], bool]) -> Non
     def save_and_reload(values: dict[str, str]) -> list[tuple[str, str]]:
         return save(path, values, reload=lambda: conversation.demand({"request": "reload"}))
 
-    desk = OptionsDesk(fields((status["role"],)), read_values(path), place=str(path))
+    desk = _options(path, status["role"])
     screens = [
         DashboardScreen(context),
         PeersScreen(context, qr_modules),
@@ -60,6 +60,16 @@ def show(state_dir: Path, *, is_ascii: bool, is_over: Callable[[], bool]) -> Non
         HelpScreen(context),
     ]
     terminal.Terminal(screens, context, source, is_over=is_over).run()
+
+
+def _options(path: Path, role: str) -> OptionsDesk:
+    """The form; a file that this user may not read, or that is damaged, is said there and hinders nothing else."""
+    try:
+        return OptionsDesk(fields((role,)), read_values(path), place=str(path))
+    except ConfigError as error:
+        desk = OptionsDesk(fields((role,)), {}, place=str(path))
+        desk.messages = [(str(error), "bad")]
+        return desk
 
 
 def qr_modules(text: str) -> list[list[bool]] | None:

@@ -39,9 +39,7 @@ class Model:
         self.error = None
         self.answered_at = now
         self.chosen = min(self.chosen, max(0, len(self.peers) - 1))
-        return tuple(  # type: ignore[return-value]
-            _growth(before, self.status, counter) for counter in ("received_packets", "sent_packets")
-        )
+        return _growth(before, self.status, "received_packets"), _growth(before, self.status, "sent_packets")
 
     def on_silence(self, error: str) -> None:
         self.error = error

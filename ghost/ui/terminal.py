@@ -15,6 +15,7 @@ import select
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -31,6 +32,9 @@ FRAME = 0.2
 """Seconds between two pictures of the rain: five a second fall smoothly enough and cost a hundredth of a core."""
 _LONGEST_WAIT = 1.0
 _ESCAPE_DELAY_MS = 25  # a lone escape key is one after that; ssh delivers sequences in one piece
+_MOST_HOLLOW = 100
+"""Times that input may be announced and not come: an escape sequence does so a few times, a terminal that is gone for
+ever."""
 _BLACK = 16
 
 # Style: colour of 256, colour of 8, attributes, background of 256 or None for black.
@@ -126,6 +130,8 @@ class Terminal(npyscreen.NPSAppManaged):
         self.rain = Rain(random.Random())
         self.is_rainy = source is not None
         self.attributes: dict[str, int] = {}
+        self.typed: deque[str] = deque()
+        self._hollow = 0
         self._source = source
         self._is_over = is_over
         self._poll_at = 0.0
@@ -168,6 +174,7 @@ class Terminal(npyscreen.NPSAppManaged):
         if source is not None:
             files.append(source)
         readable, _, _ = select.select(files, [], [], FRAME if is_raining else _LONGEST_WAIT)
+        self._hollow += files[0] in readable
         with contextlib.suppress(BlockingIOError):
             os.read(self._wakeup[0], 64)
         now = time.monotonic()
@@ -177,9 +184,15 @@ class Terminal(npyscreen.NPSAppManaged):
         if has_news:
             self._poll_at = now + _LONGEST_WAIT
             self._listen(now)
-        if self._is_over():
+        if self._is_over() or self._hollow > _MOST_HOLLOW:
             self.leave()
         return has_news or not is_raining
+
+    def take(self, keys: list[str]) -> None:
+        """Keeps what was typed until a screen has use for it."""
+        if keys:
+            self._hollow = 0
+            self.typed.extend(keys)
 
     def on_key(self, key: str) -> None:
         screen = self.screens[self.ACTIVE_FORM_NAME]
@@ -215,9 +228,8 @@ class Terminal(npyscreen.NPSAppManaged):
             for answer in self._source.poll():
                 received, sent = model.on_answer(answer, now)
                 peer = model.peer or {}
-                self.rain.pour(
-                    received=received, sent=sent, lost=peer.get("loss", 0.0), mended=peer.get("redundancy", 0.0) / 2
-                )
+                spare = peer.get("redundancy", 0.0)
+                self.rain.pour(received=received, sent=sent, lost=peer.get("loss", 0.0), mended=spare / (1 + spare))
                 self.screens[self.ACTIVE_FORM_NAME].refresh()
         except GhostError as error:
             model.on_silence(str(error))
@@ -331,12 +343,14 @@ class _Pane(npyscreen.wgwidget.Widget):
 
     def _turn(self) -> None:
         app = self.parent.parentApp
-        if app.wait():
+        if not app.typed and app.wait():
             self._base = None
         rows, columns = self.parent._max_physical()
         if (self.parent.lines, self.parent.columns) != (rows + 2, columns + 2):
             self.parent._resize()
-        for key in self._keys():
+        app.take(self._keys())
+        while app.typed and self.editing:  # what was typed after a change of the screen is for the next one
+            key = app.typed.popleft()
             self._base = None
             if key == "redraw":
                 curses.doupdate()

@@ -1,7 +1,7 @@
-"""A daemon that carries nothing and always answers the same: fake_daemon.py DIR ROLE [chaos] [config=FILE]
+"""A daemon that carries nothing and always answers the same: fake_daemon.py DIR ROLE [chaos] [config=FILE] [version=N]
 
-With `chaos` it knows that request too, with `config` it says that its options are there. It ends by itself after two
-minutes.
+With `chaos` it knows that request too, with `config` it says that its options are there, with `version` it speaks
+another language. It ends by itself after two minutes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import gevent
 
 from ghost.errors import ConfigError
+from ghost.runtime import control
 from ghost.runtime.asking import SOCKET_NAME
 from ghost.runtime.control import ControlServer, Handler
 from ghost.runtime.supervisor import Supervisor
@@ -112,6 +113,7 @@ def main() -> None:
     folder, role, *rest = sys.argv[1:]
     config_file = next((word.removeprefix("config=") for word in rest if word.startswith("config=")), None)
     daemon = Daemon(role, has_chaos="chaos" in rest, config_file=config_file)
+    control.VERSION = next((int(word.removeprefix("version=")) for word in rest if word.startswith("version=")), 1)
     with Supervisor() as supervisor:
         server = ControlServer(Path(folder) / SOCKET_NAME, daemon.handlers)
         supervisor.on_exit("control", server.close)

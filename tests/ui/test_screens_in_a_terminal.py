@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -216,6 +221,55 @@ def test_a_mistake_is_one_line_on_a_whole_terminal(
     assert text.splitlines()[0].startswith("ghosttunnel: ")
     assert message in text
     assert text.splitlines()[1] == f"exit code {code}"
+
+
+def test_what_is_typed_ahead_is_for_the_screen_that_comes(screen: Screen, daemon: Daemon, tmp_path: Path) -> None:
+    daemon("server")
+    screen.top(tmp_path / "state", width=120, height=40)
+    screen.wait("last minutes")
+    screen.press("p", "n", "m", "e", "Enter")
+    screen.wait("An invite for me")
+
+
+def test_a_daemon_of_another_version_is_one_line(screen: Screen, daemon: Daemon, tmp_path: Path) -> None:
+    daemon("client", "version=7")
+    screen.top(tmp_path / "state", width=200)
+    text = screen.wait("exit code 4")
+    assert "speaks version 7 of the control socket and this program version 1" in text.splitlines()[0]
+    assert text.splitlines()[1] == "exit code 4"
+
+
+def test_a_config_file_that_makes_no_sense_hinders_only_its_own_screen(
+    screen: Screen, daemon: Daemon, tmp_path: Path
+) -> None:
+    (tmp_path / "ghost.conf").write_text("sbnet = 1\n")
+    daemon("server", f"config={tmp_path / 'ghost.conf'}")
+    screen.top(tmp_path / "state", width=160)
+    screen.wait("last minutes")
+    screen.press("o")
+    screen.wait("unknown key 'sbnet'")
+    screen.press("s")
+    screen.wait("Not saved:")
+    assert (tmp_path / "ghost.conf").read_text() == "sbnet = 1\n"
+
+
+def test_it_ends_with_its_terminal_even_when_nobody_tells_it(daemon: Daemon, tmp_path: Path) -> None:
+    daemon("client")
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    command = [*PROGRAM, "top", "--state-dir", tmp_path / "state"]
+    process = subprocess.Popen(command, stdin=follower, stdout=follower, env={**os.environ, "TERM": "xterm"})
+    os.close(follower)
+    try:
+        shown = b""
+        while b"last minutes" not in shown:
+            shown += os.read(leader, 65536)
+        os.close(leader)  # it is no session leader: no signal comes, only an input that has ended
+        process.wait(20)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode >= 0, "it had to be killed"
 
 
 @pytest.mark.parametrize("kind", ["dumb", "no-such-terminal"])
