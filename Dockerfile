@@ -8,7 +8,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY . /source
 RUN python3 -m venv /opt/ghosttunnel \
-    && /opt/ghosttunnel/bin/pip install --no-cache-dir "/source[fast]" \
+    && /opt/ghosttunnel/bin/pip install --no-cache-dir "/source[fast,metrics]" \
     && /opt/ghosttunnel/bin/pip uninstall -y setuptools pip
 
 FROM debian:bookworm-slim

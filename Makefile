@@ -5,7 +5,7 @@ READY := .venv/.ready
 SERVER_STATE := build/run/server
 SOURCES := $(shell find ghost ghosttunnel.py -name '*.py')
 
-.PHONY: help setup build test lint format run-server run-client demo test-chaos bench clean docker
+.PHONY: help setup build test lint format run-server run-client demo test-chaos bench pictures clean docker
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -44,13 +44,20 @@ run-client: setup ## run a client of that server on this machine, in a network n
 demo: setup ## download over a link that loses 30 %, outside and inside the tunnel
 	$(SUDO) .venv/bin/ghosttunnel demo
 
-test-chaos: setup ## watch a download survive a loss that rises to 50 % and falls again, and check what is promised
-	$(SUDO) .venv/bin/ghosttunnel demo --spike
+test-chaos: setup ## watch a download survive loss, silence and recovery, check what is promised, draw it if it can
+	@.venv/bin/python -c 'import matplotlib' 2>/dev/null || .venv/bin/python -m pip install --quiet --editable '.[bench]' || true
+	@mkdir -p build
+	@plot=; if .venv/bin/python -c 'import matplotlib' 2>/dev/null; then plot='--plot build/run/test-chaos.png'; fi; \
+	$(SUDO) mkdir -p build/run; \
+	echo $(SUDO) .venv/bin/ghosttunnel demo --spike $$plot; $(SUDO) .venv/bin/ghosttunnel demo --spike $$plot
 
 bench: setup ## measure goodput and delay over many links in virtual time, in a quarter of an hour, and plot them
 	.venv/bin/python -m pip install --quiet --editable '.[bench]'
 	.venv/bin/python bench/matrix.py --write
 	.venv/bin/python bench/plot.py
+
+pictures: setup ## capture the dashboard on a bad link for docs/pictures
+	$(SUDO) .venv/bin/python packaging/pictures.py
 
 clean: ## remove what the other targets made, except .venv
 	@[ ! -d build/run ] || $(SUDO) rm -rf build/run

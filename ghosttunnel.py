@@ -9,12 +9,22 @@ from __future__ import annotations
 import sys
 
 
+def needs_no_greenlets(argv: list[str]) -> bool:
+    """What only asks a daemon, or starts one in another process, and should be there at once."""
+    return argv[:1] in (["top"], ["configure"], ["status"], ["peers"], ["reload"]) or "--tui" in argv
+
+
 def main() -> int:
     """Run the `ghosttunnel` command line and return its exit code.
 
     gevent replaces the blocking parts of the standard library. Whatever is imported before that may keep a
     blocking original and then stall the tunnel, hence the imports inside.
     """
+    if needs_no_greenlets(sys.argv[1:]):
+        from ghost import cli
+
+        return cli.main()
+
     try:
         from gevent import monkey
     except ModuleNotFoundError:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import functools
+import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -21,9 +23,10 @@ from typing import Any, NoReturn, TextIO
 
 import configargparse
 
+from ghost.chaos.profiles import resolve
 from ghost.constants import DEFAULT_PORT
 from ghost.errors import ConfigError
-from ghost.log import LEVELS
+from ghost.log import FORMATS, LEVELS
 from ghost.obfuscation.padding import PROFILES
 from ghost.tunnel.invitation import parse_endpoint
 
@@ -58,6 +61,13 @@ def _value(kind: str, example: str) -> Callable[[Callable[[str], Any]], Callable
 @_value("directory", DEFAULT_STATE_DIRECTORY)
 def directory(text: str) -> Path:
     if not text:  # would be the current directory
+        raise ValueError(text)
+    return Path(text)
+
+
+@_value("file", "hotel.trace")
+def file(text: str) -> Path:
+    if not text or Path(text).is_dir():
         raise ValueError(text)
     return Path(text)
 
@@ -114,12 +124,31 @@ def peer_name(text: str) -> str:
     return text
 
 
+@_value("name of a group of this host", "ghosttunnel")
+def group_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", text):
+        raise ValueError(text)
+    return text
+
+
+@_value("address for metrics", "127.0.0.1:9586")
+def metrics_address(text: str) -> tuple[str, int]:
+    """A port alone stands for this host alone."""
+    host, port = parse_endpoint(text if ":" in text else f"127.0.0.1:{text}")
+    return str(ip_address(host)), port
+
+
 @_value("list of HOST:PORT", f"vpn.example.org:{DEFAULT_PORT}")
 def endpoints(text: str) -> tuple[tuple[str, int], ...]:
     parsed = tuple(parse_endpoint(part.strip()) for part in text.split(","))
     if any(not re.fullmatch(r"[A-Za-z0-9._:%-]+", host) for host, _ in parsed):
         raise ValueError(text)
     return parsed
+
+
+def link(text: str) -> str:
+    """A bad link in its canonical words; its refusal names the key and the range, so it goes out as it is."""
+    return str(resolve(text))
 
 
 def _quantity(text: str, units: Mapping[str, float], *, least: float, most: float) -> float:
@@ -143,10 +172,17 @@ class Option:
 OPTIONS: dict[str, Option] = {
     "state-dir": Option("directory of keys, peers and the control socket", "DIR", directory, DEFAULT_STATE_DIRECTORY),
     "log-level": Option("what to log", "LEVEL", str, "info", LEVELS),
+    "log-format": Option("how to write the log: lines for people, or JSON objects", "FORMAT", str, "text", FORMATS),
+    "control-group": Option("group whose members may watch over the control socket", "GROUP", group_name),
+    "metrics": Option("answer Prometheus there; a port alone is on 127.0.0.1", "ADDR:PORT", metrics_address),
+    "ascii": Option("draw with ASCII characters only"),
+    "tui": Option("show the dashboard; leaving it ends the tunnel"),
     "tun-name": Option("name of the network device", "NAME", tun_name),
     "profile": Option("how traffic is disguised", "PROFILE", str, "noise", tuple(PROFILES)),
     "compression": Option("compress what shrinks, or nothing", "WHAT", str, "auto", COMPRESSIONS),
     "max-rate": Option("never send faster than this, for example 10mbit (default: find out)", "RATE", rate_bps),
+    "chaos": Option("impair this end's packets both ways, to try a bad link: see `ghosttunnel chaos`", "SPEC", link),
+    "record": Option("keep what the path did, second by second, in this file of 780 kB", "FILE", file),
     "listen": Option("where to wait for clients", "ADDR:PORT", listen_address, f"0.0.0.0:{DEFAULT_PORT}"),
     "subnet": Option("inner network; the server takes its first address", "NET", subnet, "10.77.0.0/24"),
     "no-nat": Option("do not forward or translate clients' traffic to other networks"),
@@ -158,6 +194,8 @@ OPTIONS: dict[str, Option] = {
     "expires": Option("how long the invite can be used for the first time", "TIME", duration, "24h"),
     "qr": Option("draw the invite as a QR code too"),
     "json": Option("print JSON"),
+    "revoke": Option("shut this client out: its name, or its public key", "WHO", str),
+    "watch": Option("print again each second, until interrupted"),
 }
 
 
@@ -198,7 +236,7 @@ class Parser(configargparse.ArgumentParser):  # type: ignore[misc]
             )  # fmt: skip
 
     def parse(self, argv: list[str]) -> argparse.Namespace:
-        """Raises ConfigError for anything that is not understood."""
+        """Raises ConfigError for anything that is not understood. The result's `again()` reads it all once more."""
         if sum(argument.partition("=")[0] == "--config" for argument in argv) > 1:
             raise ConfigError("--config is given twice, and only one file is read: put all options into one")
         options, unknown = self.parse_known_args(argv)
@@ -210,6 +248,7 @@ class Parser(configargparse.ArgumentParser):  # type: ignore[misc]
                     f"unknown option {first.partition('=')[0]}{suggestion(first.partition('=')[0], known)}"
                 )
             raise ConfigError(f"'{first}' is one argument too many: see `{self.prog} --help`")
+        options.again = functools.partial(self.parse, argv)
         return options  # type: ignore[no-any-return]
 
     def error(self, message: str) -> NoReturn:
@@ -252,6 +291,13 @@ def read_items(stream: TextIO) -> dict[str, Any]:
     return items
 
 
+def configured_items(text: str, name: str) -> dict[str, Any]:
+    """The keys and values of a config file's text, `mode` among them; ConfigError for what is none."""
+    stream = io.StringIO(text)
+    stream.name = name
+    return read_items(stream)
+
+
 def mode_of(path: str) -> str:
     """The command that a config file asks for."""
     with _open_config(path) as stream:
@@ -278,7 +324,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommonConfig:
     """What server and client share."""
 
@@ -288,12 +334,21 @@ class CommonConfig:
     profile: str
     compression: str
     max_rate_bps: float | None
+    chaos: str | None
+    log_format: str = "text"
+    control_group: str | None = None
+    metrics: tuple[str, int] | None = None
+    has_tui: bool = False
+    config_file: str | None = None
 
 
-COMMON_OPTIONS = ("state-dir", "log-level", "tun-name", "profile", "compression", "max-rate")
+COMMON_OPTIONS = (
+    *("state-dir", "log-level", "log-format", "control-group", "metrics", "tui", "ascii"),
+    *("tun-name", "profile", "compression", "max-rate", "chaos"),
+)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig(CommonConfig):
     listen: tuple[str, int]
     subnet: IPv4Network
@@ -306,13 +361,14 @@ class ServerConfig(CommonConfig):
         return cls(**_common(options), listen=options.listen, subnet=options.subnet, has_nat=not options.no_nat)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig(CommonConfig):
     invite: str | None
     has_default_route: bool
     has_kill_switch: bool
+    record: Path | None
 
-    OPTIONS = (*COMMON_OPTIONS, "invite", "no-default-route", "kill-switch")
+    OPTIONS = (*COMMON_OPTIONS, "invite", "no-default-route", "kill-switch", "record")
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> ClientConfig:
@@ -321,7 +377,19 @@ class ClientConfig(CommonConfig):
             invite=options.invite_line or options.invite,
             has_default_route=not options.no_default_route,
             has_kill_switch=options.kill_switch,
+            record=options.record,
         )
+
+
+def option_of(field_name: str) -> str:
+    """The option that a configuration's field comes from."""
+    return _FIELDS.get(field_name) or field_name.replace("_", "-")
+
+
+_FIELDS = {
+    "max_rate_bps": "max-rate", "has_tui": "tui", "has_nat": "no-nat", "has_default_route": "no-default-route",
+    "has_kill_switch": "kill-switch",
+}  # fmt: skip
 
 
 def _common(options: argparse.Namespace) -> dict[str, Any]:
@@ -332,4 +400,10 @@ def _common(options: argparse.Namespace) -> dict[str, Any]:
         "profile": options.profile,
         "compression": options.compression,
         "max_rate_bps": options.max_rate,
+        "log_format": options.log_format,
+        "control_group": options.control_group,
+        "metrics": options.metrics,
+        "has_tui": options.tui,
+        "config_file": str(Path(options.config).absolute()) if options.config else None,
+        "chaos": options.chaos,
     }

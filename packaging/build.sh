@@ -19,7 +19,7 @@ wheel=$(echo dist/ghosttunnel-*.whl)
 
 echo "build: dependencies"
 rm -rf $tree
-"$python" -m pip install --quiet --no-compile --target $tree "$wheel[fast]"
+"$python" -m pip install --quiet --no-compile --target $tree "$wheel[fast,metrics]"
 
 # What no one runs: tests, sources of compiled modules, debugging symbols, zstandard's second backend (for PyPy), and files
 # that name the machine of the build. That is more than half of the size, and routers have little room.

@@ -30,11 +30,12 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
     exit 1
 fi
 
-# The tunnel runs ip and nft, the tests run ping as well.
+# The tunnel runs ip and nft, the tests run ping and tmux as well.
 missing=()
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then missing+=("python$version-venv"); fi
 if ! command -v ip >/dev/null; then missing+=(iproute2); fi
 if ! command -v nft >/dev/null; then missing+=(nftables); fi
+if ! command -v tmux >/dev/null; then missing+=(tmux); fi
 if ! command -v ping >/dev/null; then missing+=(iputils-ping); fi
 if [ ${#missing[@]} -gt 0 ]; then install_packages "${missing[@]}"; fi
 

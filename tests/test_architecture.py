@@ -14,12 +14,12 @@ FILES = sorted((ROOT / "ghost").rglob("*.py"))
 
 # A part may import what stands below it, not what stands beside it.
 LEVELS = (
-    {"errors", "constants", "version"},
+    {"errors", "constants", "version", "units"},
     {"wire"},
     {"compression", "crypto", "obfuscation", "reliability"},
     {"tunnel", "chaos"},
     {"simulation", "runtime", "host", "ui", "log"},
-    {"config"},
+    {"config", "config_file"},
     {"commands"},
     {"cli"},
 )
@@ -41,8 +41,11 @@ DOORS = {
     "configargparse": {"ghost/config.py"},
     "cryptography": {"ghost/crypto/cryptography_backend.py"},
     "Crypto": {"ghost/crypto/pycryptodome_backend.py"},
+    "prometheus_client": {"ghost/runtime/metrics.py"},
+    "matplotlib": {"ghost/commands/plots.py"},
     "pytun": {"ghost/runtime/tun.py"},
-    "segno": {"ghost/commands/invite.py"},
+    "npyscreen": {"ghost/ui/terminal.py"},
+    "segno": {"ghost/commands/qr.py"},
     "zstandard": {"ghost/compression/payload.py"},
 }
 GEVENT_PARTS = {"runtime", "commands"}

@@ -1,4 +1,4 @@
-"""A bit that flips on the way and that no checksum below us notices.
+"""A bit that flips on the way and that no checksum below us notices, and the checksums that hide it.
 
 Links flip bits that their own frame check misses, and middleboxes rewrite checksums over damaged packets, so
 a tunnel must expect datagrams that are wrong and yet arrive. Inside a whole IP packet the kernel would drop
@@ -8,7 +8,7 @@ receiver's check is the point.
 
 from __future__ import annotations
 
-UDP = 17
+TCP, UDP = 6, 17
 IPV6_HEADER = 40
 UDP_HEADER = 8
 UDP_CHECKSUM = 6
@@ -49,6 +49,12 @@ def _flip(data: bytearray, start: int, fraction: float) -> bytes:
         position = int(fraction * bits)
         data[start + position // 8] ^= 1 << position % 8
     return bytes(data)
+
+
+def replace_word(packet: bytes, at: int, word: bytes, *, checksum_at: int) -> bytes:
+    """`packet` with the two bytes at `at` replaced and the 16-bit checksum at `checksum_at` carried over."""
+    changed = packet[:at] + word + packet[at + 2 :]
+    return changed if changed == packet else _with_checksum(changed, packet, checksum_at)
 
 
 def _with_checksum(damaged: bytes, original: bytes, offset: int) -> bytes:

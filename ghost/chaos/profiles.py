@@ -43,6 +43,30 @@ PROFILES = {
         "rate=53.6kbit,queue=2s,delay=350ms±100ms,loss=2%,burst=3",
         "Four time slots of coding scheme CS-2, 13.4 kbit/s each (3GPP TS 43.064); delay, queue and loss are typical.",
     ),
+    "starlink": Profile(
+        "rate=50mbit,queue=150ms,delay=25ms±8ms,loss=1%,burst=5,blackout=150ms/15s",
+        "Low orbit: round trips of 40 to 70 ms and a new satellite every 15 s, with losses and delays at the change "
+        "(Mohan et al., A Multifaceted Look at Starlink Performance, 2024); the rate is that of a busy cell.",
+    ),
+    "ship": Profile(
+        "rate=256kbit,queue=1s,delay=320ms±20ms,loss=2%,burst=4",
+        "A seaman's share of a geostationary terminal; the delay as in satellite, rate and queue are typical.",
+    ),
+    "policed": Profile(
+        "rate=20mbit,police=2mbit/64kb,delay=30ms",
+        "A plan over its quota: drops at a token bucket and no queue, as 2 to 7 % of the connections of a large "
+        "content network meet, by region (Flach et al., An Internet-Wide Analysis of Traffic Policing, 2016); the "
+        "numbers are round ones.",
+    ),
+    "frozen": Profile(
+        "rate=20mbit,delay=40ms,freeze-bytes=16kb",
+        "A censor that lets the first 15 to 20 kB of a connection pass and then nothing more of that 5-tuple, as was "
+        "reported of Russian networks in 2025 for foreign hosts; rate and delay are typical.",
+    ),
+    "roaming": Profile(
+        "rate=10mbit,delay=40ms±10ms,loss=2%,blackout=2s/30s,rebind=30s",
+        "The project's reference for a phone that changes cells: a silence, then another address, every half minute.",
+    ),
     "hostile-30": Profile(
         "rate=10mbit,delay=50ms,loss=30%",
         "The project's reference for a hostile network: 100 ms round trip, three packets in ten lost each way.",

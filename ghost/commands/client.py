@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import logging
 import random
+from collections.abc import Callable
 from ipaddress import IPv4Interface
 
 import gevent
@@ -20,13 +21,14 @@ from gevent import socket
 from gevent.queue import Queue
 
 from ghost import log as logs
-from ghost.commands.daemon import Daemon, prepared
+from ghost.commands.daemon import Daemon, Reload, prepared
 from ghost.config import ClientConfig, Parser
 from ghost.crypto import backend as crypto
 from ghost.errors import ConfigError, RefusedError, UnreachableError
 from ghost.host.firewall import KillSwitch
 from ghost.host.network import FullTunnel, bring_up
 from ghost.runtime.clock import now, wall_offset
+from ghost.runtime.recorder import Recorder
 from ghost.runtime.udp import Address, Udp
 from ghost.tunnel.client import ClientEndpoint
 from ghost.tunnel.events import Connected, Disconnected, NeedAddresses, Refused, TimestampUsed
@@ -49,10 +51,14 @@ def configure(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     config = ClientConfig.of(options)
-    logs.set_up(config.log_level)
+    if config.has_tui:
+        from ghost.commands import attach  # npyscreen and curses are needed for nothing else
+
+        return attach.run("client", config, is_ascii=options.ascii)
+    logs.set_up(config.log_level, config.log_format)
     given = Invitation.from_uri(config.invite) if config.invite else None
     with prepared(config.state_dir) as daemon:
-        _Client(config, daemon, given).start()
+        _Client(config, daemon, given).start(lambda: ClientConfig.of(options.again()))
         daemon.supervisor.wait()
     log.info("stopped")
     return 0
@@ -62,7 +68,9 @@ class _Client:
     """What the client does outside the core: names, host, memory."""
 
     def __init__(self, config: ClientConfig, daemon: Daemon, given: Invitation | None) -> None:
+        self._config = config
         self._daemon = daemon
+        self._record = config.record
         self._memory = daemon.state.read_json(_MEMORY) or {}
         self._invitation = given or self._remembered()
         self._has_connected = self._memory.get("invite") == self._invitation.to_uri()
@@ -87,12 +95,26 @@ class _Client:
             backend=crypto.choose(),
         )
 
-    def start(self) -> None:
+    def start(self, read: Callable[[], ClientConfig]) -> None:
+        """`read` gives the configuration as it is written now."""
         supervisor = self._daemon.supervisor
-        self._driver = self._daemon.start(self._endpoint, self._tun, self._udp, self._on_event)
+        self._driver = self._daemon.start(
+            self._endpoint, self._tun, self._udp, self._on_event,
+            config=self._config,
+            requests={"reload": Reload(self._config, read, self._reconfigure)},
+        )  # fmt: skip
+        if self._record is not None:
+            recorder = Recorder(self._record, self._driver.snapshot)
+            supervisor.on_exit("the recording", recorder.close)
+            recorder.start(supervisor)
         supervisor.spawn("connection", self._work)
         if not self._has_connected:
             supervisor.spawn("first connection", self._expect_answer)
+
+    def _reconfigure(self, config: ClientConfig) -> None:
+        self._endpoint.reconfigure(
+            profile=config.profile, compression=config.compression, max_rate_bps=config.max_rate_bps
+        )
 
     def _remembered(self) -> Invitation:
         line = self._memory.get("invite")
@@ -126,6 +148,7 @@ class _Client:
 
     def _connect(self) -> None:
         addresses = self._resolve()
+        log.info("looking for the server at %s", ", ".join(format_endpoint(*address) for address in addresses))
         for host_rules in (self._kill_switch, self._full_tunnel):
             if host_rules is not None:
                 host_rules.permit(addresses)

@@ -11,17 +11,31 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
+from ghost import log as logs
+from ghost.commands.story import Story
+from ghost.config import CommonConfig, option_of
+from ghost.errors import ConfigError
 from ghost.host.changes import Changes, require_network_admin
-from ghost.runtime.control import SOCKET_NAME, ControlServer
+from ghost.runtime import systemd
+from ghost.runtime.asking import SOCKET_NAME
+from ghost.runtime.chaos import requested
+from ghost.runtime.control import ControlServer, Handler
 from ghost.runtime.driver import Driver, Endpoint
+from ghost.runtime.metrics import Metrics
 from ghost.runtime.state import StateDirectory
+from ghost.runtime.stats import Stats
 from ghost.runtime.supervisor import Supervisor
 from ghost.runtime.tun import Tun, open_tun
 from ghost.runtime.udp import Udp
+from ghost.runtime.watcher import Watcher
+from ghost.tunnel.server import ServerEndpoint
+from ghost.ui.model import sentence
 
 log = logging.getLogger(__name__)
 
@@ -43,22 +57,124 @@ class Daemon:
         self.supervisor.on_exit("the UDP socket", udp.close)
         return udp
 
-    def start(self, endpoint: Endpoint, tun: Tun, udp: Udp, on_event: Callable[[object], None]) -> Driver:
-        """Sets the endpoint in motion and answers `status` and `stop` from here on."""
-        control = ControlServer(
-            self.state.path / SOCKET_NAME,
-            {"status": lambda _: {"status": driver.snapshot()}, "stop": lambda _: self._stop()},
-        )
-        self.supervisor.on_exit("the control socket", control.close)
+    def start(
+        self,
+        endpoint: Endpoint,
+        tun: Tun,
+        udp: Udp,
+        on_event: Callable[[object], None],
+        *,
+        config: CommonConfig,
+        requests: Mapping[str, Handler],
+    ) -> Driver:
+        """Sets the endpoint in motion and answers requests from here on: those of every daemon, and `requests`."""
+        is_server = isinstance(endpoint, ServerEndpoint)
+        impairment = requested({"link": config.chaos}, is_server=is_server) if config.chaos else None
         driver = Driver(endpoint, tun, udp, on_event)
+        watcher = Watcher(driver.snapshot)
+        stats = Stats(
+            lambda: {**watcher.snapshot(), "device": tun.name, "pid": os.getpid(), "config_file": config.config_file}
+        )
+        handlers: dict[str, Handler] = {
+            "status": lambda _: {"status": stats.status()},
+            "stats": stats.stream,
+            "log": _log_lines,
+            "chaos": lambda request: _chaos(driver, request, is_server=is_server),
+            "stop": lambda _: self._stop(),
+        }
+        control = ControlServer(self.state.path / SOCKET_NAME, {**handlers, **requests}, group=config.control_group)
+        self.supervisor.on_exit("the control socket", control.close)
         self.supervisor.on_exit("the tunnel", driver.close)
+        if impairment is not None:
+            log.warning("this end's packets pass a bad link as well: %s", impairment.spec)
+            driver.impair(impairment)
         driver.start(self.supervisor)
+        watcher.start(self.supervisor)
         control.start(self.supervisor)
+        stats.start(self.supervisor)
+        self.supervisor.spawn("story", self._narrate, stats)
+        if config.metrics is not None:
+            metrics = Metrics(config.metrics, stats.status)
+            self.supervisor.on_exit("metrics", metrics.close)
+            metrics.start(self.supervisor)
+        systemd.watch(self.supervisor)
+        systemd.notify(READY="1")
         return driver
 
+    def _narrate(self, stats: Stats) -> None:
+        story = Story()
+        try:
+            while True:
+                stats.wait()
+                status = stats.status()
+                systemd.notify(STATUS=sentence(status)[0])
+                for level, line in story.tell(status):
+                    log.log(level, "%s", line)
+        finally:
+            for level, line in story.end():
+                log.log(level, "%s", line)
+
     def _stop(self) -> dict[str, object]:
+        systemd.notify(STOPPING="1")
         self.supervisor.stop()
         return {}
+
+
+class Reload:
+    """The `reload` request: reads command line, environment and file again, applies what a running tunnel can change.
+
+    `apply` is called with the new configuration; the log follows by itself.
+    """
+
+    AT_ONCE = ("log_level", "log_format")
+    NEXT_CONNECTION = ("profile", "compression", "max_rate_bps")
+
+    def __init__(self, config: CommonConfig, read: Callable[[], CommonConfig], apply: Callable[[Any], None]) -> None:
+        self._config = config
+        self._read = read
+        self._apply = apply
+
+    def __call__(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What changed, by option name: at once, for connections from now on, and only after a restart."""
+        new, old = self._read(), self._config
+        changed = [field.name for field in fields(new) if getattr(new, field.name) != getattr(old, field.name)]
+        applied = [name for name in changed if name in self.AT_ONCE + self.NEXT_CONNECTION]
+        # What waits for a restart stays as it was, and is named again by the next reload.
+        self._config = replace(old, **{name: getattr(new, name) for name in applied})
+        logs.set_up(new.log_level, new.log_format)
+        self._apply(self._config)
+        groups = {
+            "applied": [name for name in changed if name in self.AT_ONCE],
+            "next_connection": [name for name in changed if name in self.NEXT_CONNECTION],
+            "needs_restart": [name for name in changed if name not in applied],
+        }
+        told = {key: [option_of(name) for name in names] for key, names in groups.items()}
+        log.info("read the configuration again: %s", "; ".join(_told(told)) or "nothing changed")
+        return told
+
+
+def _told(groups: dict[str, list[str]]) -> Iterator[str]:
+    words = {
+        "applied": "in force: ",
+        "next_connection": "from the next connection on: ",
+        "needs_restart": "needs a restart: ",
+    }
+    return (words[key] + ", ".join(names) for key, names in groups.items() if names)
+
+
+def _log_lines(request: dict[str, Any]) -> dict[str, Any]:
+    since = request.get("since", 0)
+    if not isinstance(since, int):
+        raise ConfigError("since is the number of the last line that you have")
+    return {"lines": logs.RING.since(since), "last": logs.RING.count}
+
+
+def _chaos(driver: Driver, request: dict[str, object], *, is_server: bool) -> dict[str, object]:
+    """Puts a bad link in place, or takes it away; without a `link` it only tells which there is."""
+    if "link" in request or "trace" in request:
+        driver.impair(requested(request, is_server=is_server))
+        log.warning("chaos: %s", driver.impairment.name if driver.impairment is not None else "off")
+    return {"link": driver.impairment.name if driver.impairment is not None else None}
 
 
 @contextlib.contextmanager

@@ -13,13 +13,16 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ghost.chaos.profiles import PROFILES, resolve
 from ghost.chaos.spec import LinkSpec
 from ghost.commands import demo_spike
 from ghost.commands.demo_stage import INNER_SERVER, Download, Echoes, Interruption, Pings, start_tunnel
+from ghost.commands.pictures import plots_for
 from ghost.config import whole_number, whole_seconds
+from ghost.errors import ConfigError
 from ghost.runtime.namespaces import ADDRESSES, NamespacePair
 
 HELP = "Compare a download outside and inside the tunnel, over a bad link on this machine. Needs root."
@@ -67,15 +70,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spike",
         action="store_true",
-        help="one download inside the tunnel, while the link's loss rises from 0 to 50 %% and falls again",
+        help="one download inside the tunnel, while the loss rises from 0 to 50 %%, all falls silent, and it recovers",
     )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="with --spike: draw it, as .png or .svg")
 
 
 def run(options: argparse.Namespace) -> int:
     """0 if what the tunnel promises was kept, 1 otherwise."""
     seconds = options.secs if options.secs is not None else demo_spike.SECONDS if options.spike else SECONDS
     link = resolve(options.link)
-    return (demo_spike.run if options.spike else compare)(link, seconds=seconds, seed=options.seed)
+    if not options.spike:
+        if options.plot is not None:
+            raise ConfigError("--plot draws what --spike measures: add --spike, or use `ghosttunnel sim --plot`")
+        return compare(link, seconds=seconds, seed=options.seed)
+    plot = None if options.plot is None else partial(plots_for(options.plot).spike, path=options.plot)
+    return demo_spike.run(link, seconds=seconds, seed=options.seed, plot=plot)
 
 
 def compare(link: LinkSpec, *, seconds: int, seed: int) -> int:

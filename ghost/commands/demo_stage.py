@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,17 +65,19 @@ class Report:
 class Download:
     """A stream from `server`, an address of b, to a, for some seconds from its connection on."""
 
-    def __init__(self, pair: NamespacePair, server: str, *, seconds: int, seed: int) -> None:
+    def __init__(self, pair: NamespacePair, server: str, *, seconds: int, seed: int, interval: float = 1.0) -> None:
         self._seed = seed
         self._limit = seconds + 2 * CONNECT_LIMIT
         where = (server, str(STREAM_PORT))
         self._serving = pair.spawn("b", *_TRAFFIC, "serve", *where, f"--seed={seed}", f"--limit={self._limit}")
         if LineReader(self._serving).next_line(CONNECT_LIMIT) is None:
             raise GhostError("the sender of the download did not start: the machine may be overloaded, try again")
-        self._fetching = pair.spawn("a", *_TRAFFIC, "fetch", *where, f"--seconds={seconds}")
+        often = f"--interval={interval}"
+        self._fetching = pair.spawn("a", *_TRAFFIC, "fetch", *where, f"--seconds={seconds}", often)
 
     def reports(self, stop: Interruption) -> Iterator[Report]:
-        """One a second, whether or not something arrived; while it connects, one of nothing. Then the last."""
+        """One each interval, whether or not something arrived; while it connects, one of nothing a second. Then the
+        last."""
         lines = LineReader(self._fetching)
         deadline = time.monotonic() + self._limit
         report = Report(0.0, 0)
@@ -132,10 +134,13 @@ class Pings:
         return Echoes(self._count, []) if line is None else Echoes(**json.loads(line))
 
 
-def start_tunnel(pair: NamespacePair, stop: Interruption, folder: Path) -> float:
-    """Start a server and a client, their state in `folder`; returns the seconds from client to first answer."""
+def start_tunnel(pair: NamespacePair, stop: Interruption, folder: Path, program: Sequence[str] | None = None) -> float:
+    """Start a server and a client, their state in `folder`; returns the seconds from client to first answer.
+
+    `program` begins the command line of ghosttunnel, by default of the one that runs.
+    """
     endpoint = f"{ADDRESSES['b']}:{TUNNEL_PORT}"
-    program = entry_command()
+    program = program or entry_command()
     state, log = f"--state-dir={folder / 'server'}", folder / "server.log"
     options = [state, f"--listen={endpoint}", f"--subnet={SUBNET}", "--tun-name=ghosts", "--no-nat"]
     server = pair.spawn("b", *program, "server", *options, log=log)

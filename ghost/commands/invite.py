@@ -90,8 +90,6 @@ def default_endpoint(listen: tuple[str, int]) -> tuple[str, int] | None:
 
 
 def _draw(line: str) -> None:
-    try:
-        import segno
-    except ImportError:
-        raise HostError("--qr needs the Python package segno: install it with pip, or leave --qr out") from None
-    segno.make(line, error="l").terminal(out=sys.stderr, compact=True)
+    from ghost.commands import qr  # the package that it needs is needed for nothing else
+
+    qr.draw(line, sys.stderr)

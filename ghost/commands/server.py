@@ -10,10 +10,12 @@ import argparse
 import logging
 import random
 import time
+from collections.abc import Callable
 from ipaddress import IPv4Interface, IPv4Network
 
 from ghost import log as logs
-from ghost.commands.daemon import Daemon, prepared
+from ghost.commands.admission import Admission
+from ghost.commands.daemon import Daemon, Reload, prepared
 from ghost.commands.invite import default_endpoint, make_invitation
 from ghost.config import Parser, ServerConfig
 from ghost.constants import INNER_MTU
@@ -22,6 +24,7 @@ from ghost.errors import HostError
 from ghost.host.firewall import enable_nat
 from ghost.host.network import bring_up
 from ghost.runtime.clock import now, wall_offset
+from ghost.runtime.control import Handler
 from ghost.runtime.state import FileRegistry
 from ghost.runtime.udp import Udp
 from ghost.tunnel.events import PeerJoined, PeerLeft
@@ -42,15 +45,19 @@ def configure(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     config = ServerConfig.of(options)
-    logs.set_up(config.log_level)
+    if config.has_tui:
+        from ghost.commands import attach  # npyscreen and curses are needed for nothing else
+
+        return attach.run("server", config, is_ascii=options.ascii)
+    logs.set_up(config.log_level, config.log_format)
     with prepared(config.state_dir) as daemon:
-        _serve(config, daemon)
+        _serve(config, daemon, lambda: ServerConfig.of(options.again()))
         daemon.supervisor.wait()
     log.info("stopped")
     return 0
 
 
-def _serve(config: ServerConfig, daemon: Daemon) -> None:
+def _serve(config: ServerConfig, daemon: Daemon, read: Callable[[], ServerConfig]) -> None:
     state, changes = daemon.state, daemon.changes
     private_key = state.own_key("server.key")
     listen = format_endpoint(*config.listen)
@@ -76,7 +83,13 @@ def _serve(config: ServerConfig, daemon: Daemon) -> None:
         wall_offset=wall_offset(),
         backend=crypto.choose(),
     )
-    daemon.start(endpoint, tun, udp, _report)
+
+    def reconfigure(new: ServerConfig) -> None:
+        endpoint.reconfigure(profile=new.profile, compression=new.compression, max_rate_bps=new.max_rate_bps)
+
+    admission = Admission(config, state, registry, endpoint)
+    requests: dict[str, Handler] = {**admission.requests(), "reload": Reload(config, read, reconfigure)}
+    admission.driver = daemon.start(endpoint, tun, udp, _report, config=config, requests=requests)
     state.write_json("server.json", {"listen": listen, "subnet": str(config.subnet)})
     log.info("listening on %s, inner network %s on %s", listen, config.subnet, tun.name)
     is_first = not registry.peers() and not any(

@@ -92,6 +92,8 @@ class CongestionControl:
 
     __slots__ = (
         "mode",
+        "trials",
+        "guilty",
         "rate",
         "pacing_rate",
         "delay",
@@ -132,6 +134,8 @@ class CongestionControl:
 
     def __init__(self, *, max_rate: float | None, now: float) -> None:
         self.mode = Mode.START
+        self.trials = self.guilty = 0
+        """How often a loss put the rate on trial, and how often the rate was found to be its cause."""
         self.rate = INITIAL_PACKETS * FULL_PACKET / INITIAL_RTT
         self.pacing_rate = 0.0
         self.delay = QueueDelay()
@@ -270,6 +274,8 @@ class CongestionControl:
             self._excess.abandon(now)
             return
         verdict = self._excess.update(acked, lost, rate=self.rate, burst=burst, horizon=self._horizon, now=now)
+        self.trials += verdict is Verdict.EXCESS
+        self.guilty += verdict is Verdict.GUILTY
         if self._excess.loss > MOST_LOSS and self._span.delivered:
             self.rate = min(self.rate, self._span.delivered / (1 - MOST_LOSS))
         if verdict is Verdict.EXCESS and self._is_start_paying():

@@ -20,11 +20,18 @@ _TFD_TIMER_ABSTIME = 1
 _ITIMERSPEC = struct.Struct("@llll")  # interval seconds, nanoseconds; first expiry seconds, nanoseconds
 _NANOSECONDS = 1_000_000_000
 _CLOCK = time.CLOCK_BOOTTIME
+_lead = 0.0
 
 
 def now() -> float:
     """Seconds since boot, time in suspend included; never decreases."""
-    return time.clock_gettime(_CLOCK)
+    return time.clock_gettime(_CLOCK) + _lead
+
+
+def leap(seconds: float) -> None:
+    """From now on this process's clock is that much further ahead, as after a suspend: `jump` of --chaos does it."""
+    global _lead
+    _lead += seconds
 
 
 def wall_offset() -> float:
@@ -50,6 +57,7 @@ class Alarm:
 
     def set(self, deadline: float) -> None:
         """Fires at `deadline` (of `now()`), at once if that is past, and forgets any earlier setting."""
+        deadline -= _lead
         seconds = int(deadline) if deadline > 0 else 0
         # All zero would disarm it, hence at least a nanosecond.
         nanoseconds = max(int((deadline - seconds) * _NANOSECONDS), 1) if deadline > 0 else 1

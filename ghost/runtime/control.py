@@ -1,48 +1,58 @@
 """The control socket: one JSON object a line, question and answer.
 
-    {"request": "status"}  ->  {"version": 1, "ok": true, "status": {...}}
-    {"request": "nonsense"} -> {"version": 1, "ok": false, "error": "..."}
+    {"request": "status"}   ->  {"version": 1, "ok": true, "status": {...}}
+    {"request": "stats"}    ->  such a line each second, until the asker leaves
+    {"request": "nonsense"} ->  {"version": 1, "ok": false, "error": "..."}
 
-A connection may ask any number of times. Only the owner of the state directory can reach the socket (mode 0600), and
-even so its patience is bounded: clients, line length and idle time. A socket file that a killed process left behind
-is replaced: whoever makes one holds the lock of the state directory, so nobody can be listening on it.
+A connection may ask any number of times. Root and the user that runs the daemon may ask everything. A group, if one is
+named, may reach the socket too and ask what only watches; everybody else is kept out by the file's mode. Who asks is
+the kernel's word (SO_PEERCRED). Patience is bounded all the same: clients, line length and idle time. A socket file
+that a killed process left behind is replaced: whoever makes one holds the lock of the state directory, so nobody can be
+listening on it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import grp
 import json
 import os
 import socket
-from collections.abc import Callable
+import stat
+import struct
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gevent
 from gevent import socket as cooperative
 
-from ghost.errors import ConfigError, HostError, NoDaemonError
+from ghost.errors import GhostError, HostError
+from ghost.runtime.asking import VERSION, check_length
 from ghost.runtime.supervisor import Supervisor
 
-SOCKET_NAME = "control.sock"
-VERSION = 1
-Handler = Callable[[dict[str, Any]], dict[str, Any]]
+Answer = dict[str, Any]
+Handler = Callable[[dict[str, Any]], "Answer | Iterator[Answer]"]
+"""From the request's object to the answer's own keys, or to a stream of them; GhostError refuses."""
+
+WATCHING = frozenset({"status", "stats", "peers", "log"})
+"""Requests that change nothing and tell no secret: what the group may ask."""
 
 _MAX_CLIENTS = 16
 _MAX_REQUEST = 4096
-_MAX_RESPONSE = 4 << 20
 _IDLE_TIMEOUT = 60.0
-_MAX_PATH = 107  # sockaddr_un.sun_path less its end
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid of struct ucred
 
 
 class ControlServer:
-    """Answers requests through a table of handlers, each from the request's object to the answer's own keys."""
+    """Answers requests through a table of handlers, by the request's name."""
 
-    def __init__(self, path: Path, handlers: dict[str, Handler]) -> None:
+    def __init__(self, path: Path, handlers: dict[str, Handler], *, group: str | None = None) -> None:
         self._path = path
         self._handlers = handlers
         self._clients = 0
-        self._listener = self._listen()
+        self._folder: tuple[int, int] | None = None  # mode and group of the directory before it was opened to a group
+        self._listener = self._listen(group)
 
     def start(self, supervisor: Supervisor) -> None:
         supervisor.spawn("control", self._accept, supervisor)
@@ -50,9 +60,14 @@ class ControlServer:
     def close(self) -> None:
         self._listener.close()
         self._path.unlink(missing_ok=True)
+        if self._folder is not None:
+            mode, group = self._folder
+            with contextlib.suppress(OSError):
+                os.chown(self._path.parent, -1, group)
+                os.chmod(self._path.parent, mode)
 
-    def _listen(self) -> cooperative.socket:
-        _check_length(self._path)
+    def _listen(self, group: str | None) -> cooperative.socket:
+        check_length(self._path)
         self._path.unlink(missing_ok=True)
         listener = cooperative.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)  # the file must never exist with a wider mode
@@ -62,8 +77,27 @@ class ControlServer:
             raise HostError(f"cannot make {self._path} ({error.strerror}): choose another --state-dir") from error
         finally:
             os.umask(before)
+        if group is not None:
+            self._admit(group)
         listener.listen(_MAX_CLIENTS)
         return listener
+
+    def _admit(self, group: str) -> None:
+        """Lets members of the group connect, and pass through the directory without seeing what else is in it."""
+        folder = self._path.parent
+        try:
+            number = grp.getgrnam(group).gr_gid
+            found = folder.stat()
+            mode = stat.S_IMODE(found.st_mode)
+            os.chown(folder, -1, number)
+            os.chmod(folder, mode | stat.S_IXGRP)
+            self._folder = mode, found.st_gid
+            os.chown(self._path, -1, number)
+            os.chmod(self._path, 0o660)
+        except KeyError:
+            raise HostError(f"no group {group} on this host: `groupadd {group}`, or drop --control-group") from None
+        except OSError as error:
+            raise HostError(f"cannot give {self._path} to the group {group} ({error.strerror}): run as root") from error
 
     def _accept(self, supervisor: Supervisor) -> None:
         while True:
@@ -82,57 +116,43 @@ class ControlServer:
         connection.settimeout(_IDLE_TIMEOUT)
         try:
             with contextlib.suppress(OSError), connection, connection.makefile("rb") as lines:
+                is_trusted = _is_trusted(connection)
                 while line := lines.readline(_MAX_REQUEST):
                     if len(line) == _MAX_REQUEST:
                         return
-                    connection.sendall(json.dumps(self._answer(line)).encode() + b"\n")
+                    for answer in self._answers(line, is_trusted):
+                        connection.sendall(json.dumps(answer).encode() + b"\n")
         finally:
             self._clients -= 1
 
-    def _answer(self, line: bytes) -> dict[str, Any]:
+    def _answers(self, line: bytes, is_trusted: bool) -> Iterator[Answer]:
         try:
             request = json.loads(line)
             name = request["request"]
             handler = self._handlers[name]
         except (ValueError, TypeError, RecursionError):
-            return _refusal('a request is one JSON object a line, like {"request": "status"}')
+            yield _refusal('a request is one JSON object a line, like {"request": "status"}')
+            return
         except KeyError:
-            return _refusal(f"unknown request; known are {', '.join(sorted(self._handlers))}")
+            yield _refusal(f"unknown request; known are {', '.join(sorted(self._handlers))}")
+            return
+        if not is_trusted and name not in WATCHING:
+            yield _refusal(f"{name} is for root and the user that runs the daemon: ask with sudo")
+            return
         try:
-            return {"version": VERSION, "ok": True} | handler(request)
-        except ConfigError as error:
-            return _refusal(str(error))
+            answer = handler(request)
+            answers: Iterable[Answer] = (answer,) if isinstance(answer, dict) else answer
+            for one in answers:
+                yield {"version": VERSION, "ok": True} | one
+        except GhostError as error:
+            yield _refusal(str(error))
 
 
-def ask(path: Path, request: dict[str, Any], *, timeout: float = 5.0) -> dict[str, Any]:
-    """The daemon's answer to one request. Raises NoDaemonError when no daemon answers, or refuses."""
-    _check_length(path)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout)
-        try:
-            connection.connect(str(path))
-            connection.sendall(json.dumps(request).encode() + b"\n")
-            with connection.makefile("rb") as lines:
-                line = lines.readline(_MAX_RESPONSE)
-        except PermissionError as error:
-            raise NoDaemonError(f"no permission for {path}: run it with sudo") from error
-        except TimeoutError as error:
-            raise NoDaemonError(f"ghosttunnel in {path.parent} does not answer: see its log, restart it") from error
-        except OSError as error:
-            raise NoDaemonError(
-                f"no ghosttunnel runs in {path.parent}: start one, or name its directory with --state-dir"
-            ) from error
-    try:
-        answer: dict[str, Any] = json.loads(line)
-    except ValueError as error:
-        raise NoDaemonError(f"ghosttunnel in {path.parent} hung up: see its log, restart it") from error
-    return answer
+def _is_trusted(connection: cooperative.socket) -> bool:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user, _ = _CREDENTIALS.unpack(credentials)
+    return user in (0, os.geteuid())
 
 
-def _refusal(message: str) -> dict[str, Any]:
+def _refusal(message: str) -> Answer:
     return {"version": VERSION, "ok": False, "error": message}
-
-
-def _check_length(path: Path) -> None:
-    if len(os.fsencode(path)) > _MAX_PATH:
-        raise HostError(f"{path} is too long for a UNIX socket (limit {_MAX_PATH} bytes): choose a shorter --state-dir")

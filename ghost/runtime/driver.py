@@ -9,6 +9,9 @@ event loop comes back to it after everybody else had a turn. That is all the fai
 Events come between asking the core for datagrams and sending them: `TimestampUsed` must be on disk before the
 handshake that uses it is on the wire. `on_event` runs inside a turn and must not wait for anything.
 
+An impairment (ghost.runtime.chaos) may stand between the core and the sockets. What it holds back it gives when its own
+time has come, which the alarm knows.
+
 Flow: readable -> read batch -> core.receive_datagram / core.send_packet -> flush -> wait.
 """
 
@@ -22,6 +25,7 @@ import gevent
 from gevent.hub import get_hub
 
 from ghost.constants import INNER_MTU
+from ghost.runtime.chaos import Impairment
 from ghost.runtime.clock import Alarm, now
 from ghost.runtime.supervisor import Supervisor
 from ghost.runtime.tun import Tun
@@ -67,6 +71,7 @@ class Driver:
         self._on_event = on_event
         self._alarm = Alarm()
         self._armed: float | None = None
+        self.impairment: Impairment | None = None
         self.tun_errors: Counter[str] = Counter()
 
     def start(self, supervisor: Supervisor) -> None:
@@ -84,11 +89,21 @@ class Driver:
 
     def snapshot(self) -> dict[str, Any]:
         """The core's, and what this host's kernel refused to carry: {"udp_errors": {errno: n}, "tun_errors": ...}."""
-        status = self._endpoint.snapshot(now())
-        return status | {"udp_errors": dict(self._udp.errors), "tun_errors": dict(self.tun_errors)}
+        at = now()
+        status = self._endpoint.snapshot(at)
+        status |= {"udp_errors": dict(self._udp.errors), "tun_errors": dict(self.tun_errors)}
+        return status | (self.impairment.snapshot(at) if self.impairment is not None else {})
+
+    def impair(self, impairment: Impairment | None) -> None:
+        """Datagrams go through this from now on; what the former one held back goes on at once."""
+        former, self.impairment = self.impairment, impairment
+        self.turn(lambda at: self._receive(former.release_in(), at) if former is not None else None)
+        if former is not None:
+            self._udp.send(former.release_out())
 
     def close(self) -> None:
         """Says good-bye to the peers. The greenlets must have been stopped."""
+        self.impairment = None  # nobody would be there to send what it holds back
         self.turn(self._endpoint.close)
         self._alarm.close()
 
@@ -129,6 +144,8 @@ class Driver:
                     break
                 batch.append(arrived)
             at = now()
+            if self.impairment is not None:
+                batch = self.impairment.receive(batch, at)
             for data, address in batch:
                 receive_datagram(data, address, at)
             flush(at)
@@ -141,10 +158,19 @@ class Driver:
             self._alarm.acknowledge()
             self._armed = None
             at = now()
+            if self.impairment is not None:
+                if self.impairment.is_over(at):
+                    self.impair(None)
+                else:
+                    self._receive(self.impairment.receive([], at), at)
             due = self._endpoint.next_timeout()
             if due is not None and due <= at:
                 self._endpoint.handle_timeout(at)
             self._flush(at)
+
+    def _receive(self, datagrams: list[tuple[bytes, Address]], at: float) -> None:
+        for data, address in datagrams:
+            self._endpoint.receive_datagram(data, address, at)
 
     def _flush(self, at: float) -> None:
         endpoint = self._endpoint
@@ -159,9 +185,12 @@ class Driver:
         datagrams = endpoint.datagrams_to_send(at)
         while (event := endpoint.next_event()) is not None:
             self._on_event(event)
+        due = endpoint.next_timeout()
+        if self.impairment is not None:
+            datagrams = self.impairment.send(datagrams, at)
+            due = min((time for time in (due, self.impairment.next_time()) if time is not None), default=None)
         if datagrams:
             self._udp.send(datagrams)
-        due = endpoint.next_timeout()
         # A deadline that moved later is left to fire early, once: cheaper than re-arming on every packet.
         if due is not None and (self._armed is None or due < self._armed):
             self._armed = due

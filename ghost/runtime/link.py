@@ -3,7 +3,7 @@ IFNAME`.
 
 It holds a TUN device IFNAME in each namespace and carries IP packets from one to the other through two links
 of ghost.chaos, so that real kernels and real tunnels meet a bad network on any machine; many kernels have no
-netem.
+netem. A stands behind a NAT whose ports change where the link from A has a `rebind`.
 
 Flow: wait for packets, a command or the next delivery -> read packets into their link -> write what is due.
 Speaks on standard output: `ready`, then one line per command read from standard input:
@@ -32,8 +32,10 @@ import signal
 import struct
 import sys
 import time
+from collections.abc import Callable
 from typing import BinaryIO
 
+from ghost.chaos.host import Nat, rebindings
 from ghost.chaos.link import Link
 from ghost.chaos.profiles import resolve
 from ghost.chaos.spec import LinkSpec
@@ -93,6 +95,7 @@ class Bridge:
         rng, now = random.Random(seed), time.monotonic()
         self._devices = devices
         self._links = (Link(specs[0], rng, now), Link(specs[1], rng, now))
+        self._nat = Nat()
         self._refused = [0, 0]
         self._capture = capture
         self._commands = b""
@@ -109,23 +112,35 @@ class Bridge:
             wait = max(0.0, min(due) - time.monotonic()) if due else None
             readable, _, _ = select.select(watched, [], [], wait)
             if a in readable:
-                self._read(a, ab)
+                self._read(a, ab, self._outward)
             if b in readable:
-                self._read(b, ba)
+                self._read(b, ba, bytes)
             if due or readable:
                 self._write(0, b)
                 self._write(1, a)
             if stdin in readable:
                 self._hear(os.read(stdin, 4096))
 
-    def _read(self, device: Tun, link: Link) -> None:
+    def _read(self, device: Tun, link: Link, translate: Callable[[bytes], bytes]) -> None:
         now = time.monotonic()
         with contextlib.suppress(BlockingIOError):
             for _ in range(BATCH):
-                link.send(device.read(PACKET_LIMIT), now, overhead=0)
+                link.send(translate(device.read(PACKET_LIMIT)), now, overhead=0)
+
+    def _outward(self, packet: bytes) -> bytes:
+        return self._nat.outward(packet, self._generation())
+
+    def _generation(self) -> int:
+        ab = self._links[0]
+        return rebindings(ab.spec, since=ab.since, now=time.monotonic())
 
     def _write(self, direction: int, device: Tun) -> None:
         for packet in self._links[direction].deliver(time.monotonic()):
+            if direction:
+                translated = self._nat.inward(packet, self._generation())
+                if translated is None:
+                    continue
+                packet = translated
             try:
                 device.write(packet)
             except OSError:  # the device is down, or corruption made it no IP packet

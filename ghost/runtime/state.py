@@ -219,6 +219,13 @@ class FileRegistry:
         if invite is not None:
             self.save_invite(replace(invite, used_by=public_key))
 
+    def forget_peer(self, public_key: bytes) -> None:
+        """Removes the peer and every invite that it used: with one of them it would enrol again by itself."""
+        for invite in self.invites():
+            if invite.used_by == public_key:
+                self._state.remove(_invite_name(invite.invite_id))
+        self._state.remove(_peer_name(public_key))
+
     def forget_invites(self, *, expired_before: float) -> None:
         """Removes unspent invites that expired before a Unix time; spent ones stay, to be refused by name."""
         for invite in self.invites():

@@ -82,10 +82,10 @@ def serve(address: str, port: int, *, seed: int, limit: float) -> None:
                 connection.sendall(block)
 
 
-def fetch(address: str, port: int, *, seconds: float, size: int | None) -> None:
+def fetch(address: str, port: int, *, seconds: float, size: int | None, interval: float) -> None:
     """Receive until `size` bytes are there or `seconds` are over, counted from the connection.
 
-    Prints {"seconds", "bytes"} about once a second and at the end {"seconds", "bytes", "connected",
+    Prints {"seconds", "bytes"} about every `interval` seconds and at the end {"seconds", "bytes", "connected",
     "sha256"}, where `connected` is how long connecting took, None if it failed.
     """
     started = time.monotonic()
@@ -95,10 +95,10 @@ def fetch(address: str, port: int, *, seconds: float, size: int | None) -> None:
         print(json.dumps({"seconds": seconds, "bytes": 0, "connected": None, "sha256": digest.hexdigest()}))
         return
     begun = now = time.monotonic()
-    told = 0
+    due = interval
     with connection:
         while (size is None or received < size) and now - begun < seconds:
-            connection.settimeout(max(0.001, min(begun + seconds, begun + told + 1) - now))
+            connection.settimeout(max(0.001, min(begun + seconds, begun + due) - now))
             try:
                 data = connection.recv(BLOCK if size is None else min(BLOCK, size - received))
             except TimeoutError:
@@ -111,8 +111,8 @@ def fetch(address: str, port: int, *, seconds: float, size: int | None) -> None:
                 digest.update(data)
                 received += len(data)
             now = time.monotonic()
-            if now - begun >= told + 1:
-                told = int(now - begun)
+            if now - begun >= due:
+                due = interval * (int((now - begun) / interval) + 1)
                 print(json.dumps({"seconds": now - begun, "bytes": received}), flush=True)
     spent = now - begun
     print(
@@ -192,6 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.choices["serve"].add_argument("--limit", type=float, default=120.0)
     commands.choices["fetch"].add_argument("--seconds", type=float, default=60.0)
     commands.choices["fetch"].add_argument("--size", type=int)
+    commands.choices["fetch"].add_argument("--interval", type=float, default=1.0)
     commands.choices["ping"].add_argument("--count", type=int, default=10)
     commands.choices["ping"].add_argument("--interval", type=float, default=0.1)
     commands.choices["ping"].add_argument("--until-first", action="store_true")

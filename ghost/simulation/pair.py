@@ -2,6 +2,10 @@
 
 Everything is decided by the seed. Applications are small objects that the clock wakes: they put inner packets in at
 one end (`send`) and see what comes out at the other (`on_packet`). Further clients of the same server are guests.
+
+As in the driver, an endpoint is asked for what it has to say after it was told something, and only then: an endpoint
+that `run` has not touched keeps its timeout. The client's clock leaps and its address changes as the description of
+`up` says (ghost.chaos.host). A server whose processor is slow (`server_cost`) takes nothing in while it is busy.
 """
 
 from __future__ import annotations
@@ -9,8 +13,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 from ipaddress import IPv4Address, IPv4Network
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
+from ghost.chaos.host import clock_lead, next_leap, rebindings
 from ghost.chaos.link import Link, Way
 from ghost.chaos.spec import LinkSpec
 from ghost.crypto.backend import Backend, choose
@@ -26,14 +31,29 @@ WALL_OFFSET: Final = 1.7e9
 MAX_STEPS_PER_INSTANT: Final = 10_000  # an endpoint that never stops asking for the same instant is a bug
 
 
-class Application(Protocol):
+class Path(Protocol):
+    """What an application needs of two hosts, whether a tunnel joins them or not (ghost.simulation.direct)."""
+
+    now: float
+
+    def address_of(self, name: str) -> IPv4Address | None:
+        """The address of the host of that name for inner packets, None before it has one."""
+
+    def send(self, packet: bytes, *, from_server: bool, name: str = "client") -> None:
+        """An inner packet leaves the kernel of the server, or of the host of that name."""
+
+
+P = TypeVar("P", contravariant=True)
+
+
+class Application(Protocol[P]):
     """Traffic: woken at `next_time`, told of every inner packet that arrives at either end."""
 
     def next_time(self) -> float | None: ...
 
-    def wake(self, pair: Pair) -> None: ...
+    def wake(self, pair: P) -> None: ...
 
-    def on_packet(self, pair: Pair, packet: bytes, *, at_server: bool) -> None: ...
+    def on_packet(self, pair: P, packet: bytes, *, at_server: bool) -> None: ...
 
 
 class Site(NamedTuple):
@@ -49,7 +69,8 @@ class Site(NamedTuple):
 class Pair:
     """`up` carries the client's datagrams, `down` the server's; `now` starts at 0.
 
-    `strays` counts the bytes that the server sends to addresses where nobody lives.
+    `strays` counts the bytes that the server sends to addresses where nobody lives. `server_cost` is what a datagram
+    costs the server, in seconds, and `busy` how many seconds it was at work.
     """
 
     def __init__(
@@ -61,18 +82,27 @@ class Pair:
         profile: str = "noise",
         compression: str = "auto",
         backend: Backend | None = None,
+        server_cost: float = 0.0,
     ) -> None:
         rng = random.Random(seed)
         self.now = 0.0
         self.backend = backend or choose()
         self.up = Link(up, random.Random(rng.getrandbits(64)))
         self.down = Link(down or up, random.Random(rng.getrandbits(64)))
+        self._host = self.up  # whose description says what the client's NAT and clock do
         self.client_address = CLIENT
         self.registry = MemoryRegistry()
         self.events: list[tuple[float, str, Event]] = []
-        self.applications: list[Application] = []
+        self.applications: list[Application[Pair]] = []
         self.guests: list[Site] = []
         self.strays: Counter[Address] = Counter()
+        self.server_cost = server_cost
+        self.busy = 0.0
+        self._busy_until = 0.0
+        self._site: Site | None = None
+        self._application_dues: list[float | None] = []
+        self._touched: dict[ClientEndpoint | ServerEndpoint, None] = {}
+        self._timeouts: dict[ClientEndpoint | ServerEndpoint, float | None] = {}
         self._rng = rng
         self._profile = profile
         self._compression = compression
@@ -140,11 +170,18 @@ class Pair:
                 return event.address.ip
         return None
 
+    @property
+    def client_now(self) -> float:
+        """What the client's clock shows."""
+        host = self._host
+        return self.now + clock_lead(host.spec, since=host.since, now=self.now) if host.spec.jump else self.now
+
     def run(self, duration: float) -> None:
         """Lets `duration` seconds pass."""
         end = self.now + duration
         steps = 0
-        self._flush()
+        self._touch_all()  # whoever calls may have spoken to them
+        self._flush(self._sites())
         while True:
             due = self._next_time()
             if due is None or due > end:
@@ -170,59 +207,129 @@ class Pair:
 
     def send(self, packet: bytes, *, from_server: bool, name: str = "client") -> None:
         """An inner packet leaves the kernel of the server, or of the client or guest of that name."""
-        (self.server if from_server else self.client_of(name)).send_packet(packet, self.now)
+        endpoint = self.server if from_server else self.client_of(name)
+        endpoint.send_packet(packet, self._clock_of(endpoint))
+        self._touched[endpoint] = None
 
     def _sites(self) -> list[Site]:
-        return [Site("client", self.client, self.client_address, self.up, self.down), *self.guests]
+        address, host = self.client_address, self._host
+        if host.spec.rebind_period is not None:
+            moves = rebindings(host.spec, since=host.since, now=self.now)
+            address = (address[0], address[1] + moves)
+        site = self._site
+        if site is None or (site.client, site.address, site.up, site.down) != (
+            self.client,
+            address,
+            self.up,
+            self.down,
+        ):
+            site = self._site = Site("client", self.client, address, self.up, self.down)
+        return [site, *self.guests]
+
+    def _touch_all(self) -> None:
+        self._touched = dict.fromkeys([*(site.client for site in self._sites()), self.server])
+        self._timeouts = {}
+
+    def _timeout(self, endpoint: ClientEndpoint | ServerEndpoint) -> float | None:
+        """When it wants to be called, on the world's clock."""
+        if endpoint in self._timeouts:
+            return self._timeouts[endpoint]
+        due = endpoint.next_timeout()
+        if due is not None and endpoint is self.server and due < self._busy_until:
+            due = self._busy_until
+        elif due is not None and endpoint is self.client:
+            due -= self.client_now - self.now
+        self._timeouts[endpoint] = due
+        return due
 
     def _next_time(self) -> float | None:
-        times = [self.server.next_timeout()]
+        host, busy_until = self._host, self._busy_until
+        dues = self._application_dues = [application.next_time() for application in self.applications]
+        times = [self._timeout(self.server), *dues]
+        if host.spec.jump:
+            times.append(next_leap(host.spec, since=host.since, now=self.now))
         for site in self._sites():
-            times += [site.up.next_delivery(), site.down.next_delivery(), site.client.next_timeout()]
-        times += [application.next_time() for application in self.applications]
+            arrival = site.up.next_delivery()
+            if arrival is not None and arrival < busy_until:
+                arrival = busy_until
+            times += (arrival, site.down.next_delivery(), self._timeout(site.client))
         return min((time for time in times if time is not None), default=None)
 
+    def _clock_of(self, endpoint: ClientEndpoint | ServerEndpoint) -> float:
+        return self.client_now if endpoint is self.client else self.now
+
     def _step(self) -> None:
-        now = self.now
+        now, touched, server = self.now, self._touched, self.server
         sites = self._sites()
         for site in sites:
-            for datagram in site.up.deliver(now):
-                self.server.receive_datagram(datagram, site.address, now)
-            for datagram in site.down.deliver(now):
-                site.client.receive_datagram(datagram, SERVER, now)
-        endpoints: list[ClientEndpoint | ServerEndpoint] = [*(site.client for site in sites), self.server]
-        for endpoint in endpoints:
-            due = endpoint.next_timeout()
+            due = site.up.next_delivery()
+            if due is not None and due <= now and self._busy_until <= now:
+                for datagram in site.up.deliver(now):
+                    server.receive_datagram(datagram, site.address, now)
+                    touched[server] = None
+                    self._work()
+            due = site.down.next_delivery()
             if due is not None and due <= now:
-                endpoint.handle_timeout(now)
-        for application in self.applications:
-            due = application.next_time()
+                clock = self._clock_of(site.client)
+                for datagram in site.down.deliver(now):
+                    site.client.receive_datagram(datagram, SERVER, clock)
+                touched[site.client] = None
+        if self._host.spec.jump:
+            self._timeouts.pop(self.client, None)  # what was left until then may have leapt
+        for site in sites:
+            self._wake(site.client)
+        self._wake(server)
+        for application, due in zip(self.applications, self._application_dues, strict=False):
             if due is not None and due <= now:
                 application.wake(self)
-        self._flush()
+        self._flush(sites)
 
-    def _flush(self) -> None:
+    def _wake(self, endpoint: ClientEndpoint | ServerEndpoint) -> None:
+        """As the driver's alarm: it knows the timeout from before what was received in this turn."""
+        due = self._timeout(endpoint)
+        if due is not None and due <= self.now:
+            endpoint.handle_timeout(self._clock_of(endpoint))
+            self._touched[endpoint] = None
+
+    def _work(self) -> None:
+        """The server's processor deals with one datagram."""
+        if self.server_cost:
+            self.busy += self.server_cost
+            self._busy_until = max(self._busy_until, self.now) + self.server_cost
+
+    def _flush(self, sites: list[Site]) -> None:
+        """Carries what the touched endpoints have to say; packets that arrive may touch further ones."""
         now = self.now
-        sites = self._sites()
         for site in sites:
-            for packet in site.client.packets_to_deliver():
+            if site.client in self._touched:
+                for packet in site.client.packets_to_deliver():
+                    for application in self.applications:
+                        application.on_packet(self, packet, at_server=False)
+        if self.server in self._touched:
+            for packet in self.server.packets_to_deliver():
                 for application in self.applications:
-                    application.on_packet(self, packet, at_server=False)
-        for packet in self.server.packets_to_deliver():
-            for application in self.applications:
-                application.on_packet(self, packet, at_server=True)
+                    application.on_packet(self, packet, at_server=True)
+        touched, self._touched = self._touched, {}
+        for endpoint in touched:
+            self._timeouts.pop(endpoint, None)
         for site in sites:
+            if site.client not in touched:
+                continue
+            clock = self._clock_of(site.client)
             while (event := site.client.next_event()) is not None:
                 self.events.append((now, site.name, event))
                 if isinstance(event, NeedAddresses):
-                    site.client.connect([SERVER], now)
-            for datagram, _ in site.client.datagrams_to_send(now):
-                site.up.send(datagram, now)
+                    site.client.connect([SERVER], clock)
+            for datagram, _ in site.client.datagrams_to_send(clock):
+                site.up.send(datagram, now, flow=site.address)
+        if self.server not in touched:
+            return
         while (event := self.server.next_event()) is not None:
             self.events.append((now, "server", event))
         links = {site.address: site.down for site in sites}
         for datagram, address in self.server.datagrams_to_send(now):
+            self._work()
             if address in links:
-                links[address].send(datagram, now)
+                links[address].send(datagram, now, flow=address)
             else:
                 self.strays[address] += len(datagram)

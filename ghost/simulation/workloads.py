@@ -13,7 +13,7 @@ from typing import Any, Final
 from ghost.constants import INNER_MTU
 from ghost.simulation import packets
 from ghost.simulation.measure import bytes_between
-from ghost.simulation.pair import Pair
+from ghost.simulation.pair import Pair, Path
 from ghost.simulation.segments import ACK, Codec, Socket
 from ghost.simulation.tcp import MSS, TcpSink, TcpSource
 
@@ -26,7 +26,7 @@ MOST_TICK: Final = 0.020
 QUEUED_PACKETS: Final = 4
 
 
-def _client_address(pair: Pair, name: str = "client") -> IPv4Address:
+def client_address(pair: Path, name: str = "client") -> IPv4Address:
     address = pair.address_of(name)
     if address is None:
         raise AssertionError(f"traffic begins when the {name} is connected: run_until_connected() first")
@@ -41,7 +41,7 @@ class Bulk:
 
     def __init__(
         self,
-        pair: Pair,
+        pair: Path,
         *,
         is_download: bool,
         total: int | None = None,
@@ -50,7 +50,7 @@ class Bulk:
         seed: int = 1,
     ) -> None:
         self.start = pair.now
-        near: Socket = (_client_address(pair, client), client_port)
+        near: Socket = (client_address(pair, client), client_port)
         far: Socket = (GATEWAY, 5001)
         source_at, sink_at = (far, near) if is_download else (near, far)
         self._is_download = is_download
@@ -68,6 +68,7 @@ class Bulk:
             lambda packet, now: pair.send(packet, from_server=not is_download, name=client),
             is_opener=is_download,
         )
+        self._total = total
         self._is_begun = False
 
     @property
@@ -77,6 +78,11 @@ class Bulk:
     def goodput_bps(self, start: float, end: float) -> float:
         """Payload bits a second that arrived in order between two times of the pair's clock."""
         return bytes_between(self.deliveries, start, end) * 8 / (end - start)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that was to be sent has arrived."""
+        return self._total is not None and self.sink.received >= self._total
 
     def time_of(self, count: int) -> float | None:
         """Seconds from the start until `count` payload bytes had arrived in order; None if they have not."""
@@ -88,7 +94,7 @@ class Bulk:
         times = (self.source.next_time(), self.sink.next_time())
         return min((time for time in times if time is not None), default=None)
 
-    def wake(self, pair: Pair) -> None:
+    def wake(self, pair: Path) -> None:
         if not self._is_begun:
             self._is_begun = True
             self.source.open(pair.now)
@@ -96,7 +102,7 @@ class Bulk:
         self.source.handle_timeout(pair.now)
         self.sink.handle_timeout(pair.now)
 
-    def on_packet(self, pair: Pair, packet: bytes, *, at_server: bool) -> None:
+    def on_packet(self, pair: Path, packet: bytes, *, at_server: bool) -> None:
         is_at_source = at_server is self._is_download
         segment = (self._to_source if is_at_source else self._to_sink).decode(packet)
         if segment is not None:
@@ -107,9 +113,9 @@ class Pings:
     """ICMP echoes from the client, answered at the server. `rtts` are seconds in order of sending, None where
     nothing has come back."""
 
-    def __init__(self, pair: Pair, *, interval: float = PING_INTERVAL) -> None:
+    def __init__(self, pair: Path, *, interval: float = PING_INTERVAL) -> None:
         self.rtts: list[float | None] = []
-        self._client = _client_address(pair)
+        self._client = client_address(pair)
         self._interval = interval
         self._next = pair.now
         self._times: list[float] = []
@@ -122,7 +128,7 @@ class Pings:
     def next_time(self) -> float:
         return self._next
 
-    def wake(self, pair: Pair) -> None:
+    def wake(self, pair: Path) -> None:
         self._next = pair.now + self._interval
         sequence = len(self._times)
         self._times.append(pair.now)
@@ -131,7 +137,7 @@ class Pings:
         echo = packets.echo(self._client, GATEWAY, sequence=sequence, is_reply=False, payload=payload)
         pair.send(echo, from_server=False)
 
-    def on_packet(self, pair: Pair, packet: bytes, *, at_server: bool) -> None:
+    def on_packet(self, pair: Path, packet: bytes, *, at_server: bool) -> None:
         if packet[9] != packets.ICMP:
             return
         sequence = int.from_bytes(packet[28:32], "big")
@@ -157,7 +163,7 @@ class Saturate:
         self.deliveries: list[tuple[float, int]] = []
         self.out_of_order = 0
         self._name = client
-        self._client = _client_address(pair, client)
+        self._client = client_address(pair, client)
         near: Socket = (self._client, client_port)
         far: Socket = (GATEWAY, 5002)
         source_at, sink_at = (far, near) if is_download else (near, far)

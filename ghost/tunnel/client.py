@@ -132,6 +132,12 @@ class ClientEndpoint:
             if is_old or not self._is_connected or self._is_silent(now, SILENCE):
                 self._begin_handshake(now)
 
+    def reconfigure(self, *, profile: str, compression: str, max_rate_bps: float | None) -> None:
+        """Holds for connections that begin from now on."""
+        self._profile = PROFILES[profile]
+        self._compression = compression
+        self._max_rate = max_rate_bps / 8 if max_rate_bps else None
+
     def close(self, now: float) -> None:
         """Tells the server; poll the datagrams once more."""
         self._handshake = None

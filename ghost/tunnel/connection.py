@@ -59,6 +59,7 @@ class Connection:
         self.last_contact = now
         self.closed_by_peer: str | None = None
         self.received_bytes = 0
+        self.received_packets = 0
         self.inner_sent_bytes = 0
         self.inner_received_bytes = 0
         self.sender = Sender(
@@ -101,6 +102,7 @@ class Connection:
         self.last_contact = now
         self.sender.on_contact()
         self.received_bytes += len(datagram)
+        self.received_packets += 1
         if address != self.address and is_newest and self._is_server:
             self._move(address, now)
         if address == self.address:
@@ -193,6 +195,7 @@ class Connection:
             "uptime_s": round(now - self.created, 3),
             "last_contact_s": round(now - self.last_contact, 3),
             "rtt_ms": round(sender.rtt.smoothed * 1000, 3),
+            "rtt_variation_ms": round(sender.rtt.variation * 1000, 3),
             "min_rtt_ms": round(sender.rtt.min_rtt * 1000, 3),
             "loss": round(sender.loss_rate.measured, 4),
             "loss_burst": round(sender.loss_rate.burst, 2),
@@ -211,6 +214,15 @@ class Connection:
             "queued_bytes": sender.composer.queued_bytes,
             "queue_dropped_packets": sender.dropped_packets,
             "redundant_packets": self.receiver.redundant,
+            "sent_packets": sender.sent_packets,
+            "lost_packets": sender.lost_packets,
+            "acked_bytes": sender.acked_bytes,
+            "received_packets": self.received_packets,
+            "expected_packets": self._replay.largest + 1,
+            "jitter_ms": round(sender.congestion.delay.jitter * 1000, 3),
+            "unanswered_probes": sender.probes_unanswered,
+            "rate_trials": sender.congestion.trials,
+            "rate_trials_guilty": sender.congestion.guilty,
         }
 
     # ---- inside -----------------------------------------------------------------------------------------------

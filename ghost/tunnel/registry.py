@@ -55,6 +55,8 @@ class Registry(Protocol):
 
     def spend_invite(self, invite_id: bytes, public_key: bytes) -> None: ...
 
+    def forget_peer(self, public_key: bytes) -> None: ...
+
 
 class MemoryRegistry:
     """A registry that forgets: for tests, the simulator and the self-test."""
@@ -80,3 +82,7 @@ class MemoryRegistry:
 
     def spend_invite(self, invite_id: bytes, public_key: bytes) -> None:
         self._invites[invite_id] = replace(self._invites[invite_id], used_by=public_key)
+
+    def forget_peer(self, public_key: bytes) -> None:
+        self._peers.pop(public_key, None)
+        self._invites = {key: invite for key, invite in self._invites.items() if invite.used_by != public_key}

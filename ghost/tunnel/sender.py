@@ -62,6 +62,7 @@ class Sender:
         "loss_rate",
         "rtt",
         "last_eliciting",
+        "lost_packets",
         "probes_unanswered",
         "repairs_sent",
         "retransmitted",
@@ -94,6 +95,7 @@ class Sender:
         self.rtt = RttEstimator()
         self.last_eliciting = now
         """When the last packet left that asks for an acknowledgement."""
+        self.lost_packets = 0
         self.probes_unanswered = 0
         self.repairs_sent = 0
         self.retransmitted = 0
@@ -115,6 +117,15 @@ class Sender:
     def symbols_sent(self) -> int:
         """Different symbols so far."""
         return self._repairs.sources
+
+    @property
+    def sent_packets(self) -> int:
+        return self._next_packet_number
+
+    @property
+    def acked_bytes(self) -> int:
+        """Of what was sent, so much is known to have arrived."""
+        return self._in_flight.acked_bytes
 
     @property
     def dropped_packets(self) -> int:
@@ -416,6 +427,7 @@ class Sender:
         self._pacer.rate = self.congestion.pacing_rate
 
     def _on_lost(self, lost: list[SentPacket]) -> None:
+        self.lost_packets += len(lost)
         for packet in lost:
             if packet.symbol is not None:
                 self._window.on_lost(packet.symbol, packet.number)

@@ -33,6 +33,7 @@ HANDSHAKES_PER_SECOND: Final = 50.0  # each costs a millisecond of CPU with the 
 HANDSHAKE_BURST: Final = 100.0
 MAX_CANDIDATES: Final = 64
 CANDIDATE_LIFETIME: Final = 10.0  # seconds to the first packet
+CLOSE_REVOKED: Final = 3  # wire.frames.CLOSE_REASONS
 CLIENT_TIMEOUT: Final = 180.0  # seconds of silence; a client keeps its NAT open every 20-25
 
 
@@ -141,6 +142,25 @@ class ServerEndpoint:
             session.connection.close(0)
             self._touched[session.connection] = None
 
+    def revoke(self, public_key: bytes, now: float) -> None:
+        """This client is no client any more: its connection ends with a word why, its key and invites are forgotten."""
+        self._registry.forget_peer(public_key)
+        for connection_id, candidate in list(self._candidates.items()):
+            if candidate.peer.public_key == public_key:
+                self._forget_candidate(connection_id)
+        session = self._sessions.get(public_key)
+        if session is not None:
+            session.connection.close(CLOSE_REVOKED)
+            farewell = session.connection.datagrams_to_send(now)
+            self._answers += [(data, session.connection.address) for data in farewell]
+            self._end(session, "revoked")
+
+    def reconfigure(self, *, profile: str, compression: str, max_rate_bps: float | None) -> None:
+        """Holds for connections that begin from now on."""
+        self._profile = PROFILES[profile]
+        self._compression = compression
+        self._max_rate = max_rate_bps / 8 if max_rate_bps else None
+
     # ---- out --------------------------------------------------------------------------------------------------
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
@@ -175,6 +195,7 @@ class ServerEndpoint:
                 {
                     "name": session.peer.name,
                     "address": str(session.peer.address),
+                    "public_key": session.peer.public_key.hex(),
                     **session.connection.snapshot(now),
                 }
                 for session in self._sessions.values()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import struct
 from dataclasses import replace
 
 import pytest
@@ -233,6 +234,82 @@ def test_change_leaves_what_is_under_way_and_keeps_the_order() -> None:
     assert link.deliver(0.4) == []
     assert link.deliver(0.5) == [b"before", b"after"]
     assert link.stats.lost == 1
+
+
+def test_policer_lets_its_rate_and_one_bucket_through_and_drops_the_rest_without_delay() -> None:
+    link = made("police=2mbit/42kb,delay=10ms")
+    arrived = carry(link, [PACKET] * 4000)  # 11.2 Mbit/s for 4 s
+    assert {round(due - 0.010, 9) for due, _ in arrived} <= {round(number * 0.001, 9) for number in range(4000)}
+    assert link.stats.policed + len(arrived) == 4000
+    assert link.stats.out_bytes == pytest.approx(42_000 + 2e6 / 8 * 4, rel=0.01)
+    rest = [due for due, _ in arrived if due > 1.0]
+    assert len(rest) * 1400 * 8 / 3.0 == pytest.approx(2e6, rel=0.01), "the bucket is spent, the rate remains"
+
+
+def test_policer_forgives_whoever_pauses() -> None:
+    link = made("police=1mbit/14kb")
+    for start in (0.0, 1.0):
+        for _ in range(20):
+            link.send(PACKET, start)
+        assert len(link.deliver(start)) == 10
+    assert link.stats.policed == 20
+
+
+def test_lanes_share_a_policers_bucket() -> None:
+    link = made("police=1mbit/14kb")
+    lanes = [link.lane(), link.lane()]
+    for number in range(20):
+        lanes[number % 2].send(PACKET, 0.0)
+    assert sum(len(lane.deliver(1)) for lane in lanes) == 10
+
+
+def test_freeze_ends_each_five_tuple_after_its_packets_and_spares_the_others() -> None:
+    link = made("freeze-packets=10")
+    for number in range(30):
+        link.send(PACKET, 0.001 * number, flow=("client", 40_000 + number % 2))
+    assert (link.stats.out_packets, len(link.deliver(1.0)), link.stats.frozen) == (0, 20, 10)
+    link.send(PACKET, 900.0, flow=("client", 40_000))
+    assert link.deliver(901.0) == []
+
+
+def test_freeze_by_bytes_lets_the_packet_pass_that_reaches_the_limit() -> None:
+    link = made("freeze-bytes=16kb")
+    carry(link, [PACKET] * 100)
+    assert (link.stats.out_packets, link.stats.frozen) == (12, 88)
+
+
+def test_freeze_reads_the_five_tuple_of_whole_packets() -> None:
+    link = made("freeze-packets=1")
+    ports = struct.Struct(">HHHH")
+    ip = bytes.fromhex("45000024000040004011000a c6120001 c6120002")
+    flows = [ip + ports.pack(port, 53, 16, 0) + bytes(8) for port in (1000, 1001, 1000)]
+    for packet in flows:
+        link.send(packet, 0.0, overhead=0)
+    assert link.deliver(0.0) == flows[:2]
+
+
+def test_flows_come_out_with_what_they_were_sent_with() -> None:
+    link = made("delay=10ms,duplicate=100%")
+    link.send(b"a", 0.0, flow=("x", 1))
+    link.send(b"b", 0.0)
+    assert link.deliver_flows(1.0) == [(b"a", ("x", 1))] * 2 + [(b"b", None)] * 2
+
+
+def test_script_is_played_a_description_after_the_other_and_over_again() -> None:
+    link = made("delay=0s")
+    link.play([parse("delay=10ms"), parse("loss=100%"), parse("delay=30ms")], interval=1.0, now=100.0)
+    delays = []
+    for number in range(6):
+        now = 100.5 + number
+        link.send(PACKET, now)
+        due = link.next_delivery()
+        delays.append(None if due is None else round(due - now, 6))
+        link.deliver(now + 0.5)
+    assert delays == [0.01, None, 0.03] * 2
+    assert link.stats.lost == 2
+    link.change(parse("delay=1ms"), 107.0)
+    link.send(b"after", 107.5)
+    assert link.next_delivery() == pytest.approx(107.501)
 
 
 NASTY = "rate=4mbit,delay=80ms±40ms,loss=25%,burst=4,reorder=3%,duplicate=3%,corrupt=1%,blackout=1s/4s"

@@ -139,7 +139,7 @@ def test_without_a_server_there_is_nothing_to_invite_to(tmp_path: Path, ghosttun
 def test_an_unexpected_exception_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ghost.commands.status.ask", lambda *_: 1 / 0)
+    monkeypatch.setattr("ghost.commands.status.Conversation", lambda *_: 1 / 0)
     assert cli.main(["status"]) == 70
     assert capsys.readouterr().err.count("\n") == 1
 

@@ -33,6 +33,7 @@ def test_a_server_needs_no_option() -> None:
         profile="noise",
         compression="auto",
         max_rate_bps=None,
+        chaos=None,
         listen=("0.0.0.0", 8000),
         subnet=IPv4Network("10.77.0.0/24"),
         has_nat=True,
@@ -178,7 +179,7 @@ def test_a_file_without_a_mode_says_what_to_add(tmp_path: Path) -> None:
 
 
 def test_every_option_belongs_to_a_command() -> None:
-    used: set[str] = {"json"}
+    used: set[str] = {"json", "watch", "revoke"}
     for name, command in COMMANDS.items():
         parser = Parser(name, "")
         command.configure(parser)

@@ -2,50 +2,98 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import pytest
 
-from ghost.commands.demo_spike import LOSSES, Step, promises, table
+from ghost.commands.demo_spike import LOSSES, SILENCE, Second, Step, chart, lengths, promises, table
 from ghost.commands.demo_stage import Echoes, Report
 
-SECONDS = 2 * len(LOSSES)
-LAST = Report(10.0, 5_000_000, is_last=True, connected=0.1, is_intact=True)
+EACH = 5
+SECONDS = sum(lengths(EACH))
+ROUND_TRIP = 0.1
+LAST = Report(float(SECONDS), 5_000_000, is_last=True, connected=0.1, is_intact=True)
 
 
-def steps(rates_bps: tuple[float, ...] = (4e6, 3e6), sent: int = 40, lost: int = 0) -> list[Step]:
-    return [Step(loss, list(rates_bps), Echoes(sent, [0.1] * (sent - lost))) for loss in LOSSES]
+def steps(
+    rate_bps: float = 4e6, sent: int = 40, lost: int = 0, ping: float = 0.11, back: float | None = 0.5
+) -> list[Step]:
+    made, time = [], 0.0
+    for loss, length in zip(LOSSES, lengths(EACH), strict=True):
+        step = Step(loss, began=time, first_news=0.2)
+        for _ in range(length):
+            time += 1
+            step.seconds.append(Second(time, loss, 0.0 if loss == SILENCE else rate_bps, 1))
+        step.echoes = Echoes(sent, [] if loss == SILENCE else [ping] * (sent - lost))
+        made.append(step)
+    made[LOSSES.index(SILENCE) + 1].first_news = back
+    return made
 
 
 def broken(kept: dict[str, bool]) -> list[str]:
     return [text for text, is_kept in kept.items() if not is_kept]
 
 
+def judged(made: list[Step], last: Report = LAST) -> list[str]:
+    return broken(promises(made, last, SECONDS, ROUND_TRIP))
+
+
 def test_each_step_has_a_row() -> None:
-    lines = table([*steps(lost=1)[:3], Step(0.3)])
-    assert lines[2].split() == ["30%", "3.50", "Mbit/s", "1", "of", "40", "100", "ms"]
-    assert lines[4].split() == ["30%", "0.00", "Mbit/s", "0", "of", "0", "-"], "a step that was never reached"
+    lines = table([*steps(lost=1)[:4], Step(0.3)])
+    assert lines[2].split() == ["30%", "4.00", "Mbit/s", "1", "of", "40", "110", "ms"]
+    assert lines[4].split() == ["silence", "0.00", "Mbit/s", "40", "of", "40", "-"]
+    assert lines[5].split() == ["30%", "0.00", "Mbit/s", "0", "of", "0", "-"], "a step that was never reached"
+
+
+def test_the_chart_has_a_column_a_second_and_the_loss_under_it() -> None:
+    seconds = [Second(1.0, 0.0, 4e6, 1), Second(2.0, 0.5, 2e6, 1), Second(3.0, 1.0, 0.0, 1), Second(4.0, 0.1, 1e3, 1)]
+    assert chart(seconds, 4e6) == ["goodput  █▄ ▁", "loss      ▄█▁"]
 
 
 def test_all_promises_are_kept_by_a_good_run() -> None:
-    kept = promises(steps(), LAST, SECONDS)
+    kept = promises(steps(), LAST, SECONDS, ROUND_TRIP)
     assert broken(kept) == []
-    assert "it went on in each of 10 seconds, the slowest carried 3.00 Mbit/s" in kept
+    assert "it went on in each second with a link, the slowest carried 4.00 Mbit/s" in kept
+    assert "it came back 0.5 s after the silence, 3 s may pass" in kept
 
 
-def test_a_second_without_a_byte_breaks_the_first() -> None:
-    assert broken(promises(steps((4e6, 0.0)), LAST, SECONDS)) == ["nothing arrived in 5 of 10 seconds"]
+@pytest.mark.parametrize("step", [0, 2, 5])
+def test_a_second_without_a_byte_breaks_the_first(step: int) -> None:
+    made = steps()
+    made[step].seconds[-1] = Second(made[step].seconds[-1].time, LOSSES[step], 0.0, 1)
+    assert judged(made) == [f"nothing arrived in 1 of {SECONDS} seconds"]
+
+
+def test_a_second_without_a_byte_right_after_the_silence_breaks_nothing() -> None:
+    made = steps()
+    after = LOSSES.index(SILENCE) + 1
+    made[after].seconds[0] = Second(made[after].seconds[0].time, LOSSES[after], 0.0, 1)
+    assert judged(made) == []
 
 
 def test_seconds_that_a_broken_connection_never_saw_count_as_silent() -> None:
-    cut = [*steps()[:2], *(Step(loss) for loss in LOSSES[2:])]
-    assert broken(promises(cut, replace(LAST, seconds=4.2), SECONDS)) == ["nothing arrived in 6 of 10 seconds"]
+    assert judged(steps(), Report(SECONDS - 6.2, 5, is_last=True, is_intact=True)) == [
+        f"nothing arrived in 6 of {SECONDS} seconds"
+    ]
 
 
 def test_a_damaged_stream_breaks_the_second() -> None:
-    [text] = broken(promises(steps(), replace(LAST, is_intact=False), SECONDS))
+    [text] = judged(steps(), Report(float(SECONDS), 5, is_last=True, is_intact=False))
     assert "NOT what was sent" in text
 
 
 def test_a_few_lost_pings_are_forgiven_and_many_are_not() -> None:
-    assert broken(promises(steps(sent=50, lost=1), LAST, SECONDS)) == []
-    assert broken(promises(steps(sent=50, lost=2), LAST, SECONDS)) == ["10 of 250 pings were lost, 2% may be"]
-    assert len(broken(promises(steps(sent=0), LAST, SECONDS))) == 1
+    assert judged(steps(sent=50, lost=1)) == []
+    assert judged(steps(sent=50, lost=2)) == ["10 of 250 pings were lost, 2% may be"]
+
+
+def test_a_median_that_is_too_long_breaks_the_fourth() -> None:
+    made = steps()
+    made[2].echoes = Echoes(40, [0.25] * 40)
+    assert judged(made) == ["the median ping of the worst step took 250 ms, 200 ms may be"]
+
+
+@pytest.mark.parametrize(
+    ("back", "told"),
+    [(3.4, "it came back 3.4 s after the silence, 3 s may pass"), (None, "it never came back after the silence")],
+)
+def test_a_return_that_takes_too_long_breaks_the_last(back: float | None, told: str) -> None:
+    assert told in judged(steps(back=back))

@@ -5,17 +5,29 @@ namespace a: client, 198.18.0.1 ---- plain veth ---- namespace b: server, 198.18
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import termios
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from ghost.runtime.asking import ask
 from ghost.runtime.namespaces import NamespacePair, Side
+from ghost.runtime.recorder import read_trace
 
 GHOSTTUNNEL = (sys.executable, str(Path(__file__).parents[2] / "ghosttunnel.py"))
 ENDPOINT = "198.18.0.2:8000"
@@ -237,8 +249,152 @@ def test_an_occupied_port_or_state_directory_changes_nothing(hosts: Hosts) -> No
 
 def test_stop_is_a_request_too(hosts: Hosts) -> None:
     server = hosts.server("--no-nat")
-    ask = "import sys, pathlib; from ghost.runtime.control import ask;"
-    ask += "print(ask(pathlib.Path(sys.argv[1]), {'request': 'stop'}))"
-    done = hosts.pair.run("b", sys.executable, "-c", ask, hosts.folder / "server" / "control.sock", timeout=20)
-    assert "'ok': True" in done.stdout
+    assert ask(hosts.folder / "server" / "control.sock", {"request": "stop"})["ok"]
     assert server.wait(15) == 0
+
+
+def test_a_server_is_steered_and_watched_while_it_runs(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The invite over the socket lets a client in; it is listed, measured, revoked; the log says it all in JSON."""
+    config = hosts.folder / "server.conf"
+    config.write_text("log-format = json\nmetrics = 9586\n")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(hosts.folder / "notify"))
+        manager.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(hosts.folder / "notify"))
+        hosts.server("--no-nat", "--config", str(config))
+        monkeypatch.delenv("NOTIFY_SOCKET")
+        assert manager.recv(4096) == b"READY=1"
+        while manager.recv(4096) != b"STATUS=Listening. No client is connected.":
+            pass
+    where = hosts.folder / "server" / "control.sock"
+    invite = ask(where, {"request": "invite", "name": "laptop", "endpoint": ENDPOINT})["invite"]
+    hosts.client(invite, "--no-default-route")
+    state = ("--state-dir", hosts.folder / "server")
+    assert re.match(r"laptop  10\.77\.0\.2  connected from 198\.18\.0\.1:", hosts.run("b", "peers", *state).stdout)
+    assert hosts.can_ping(INNER_SERVER)
+
+    scrape = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9586/metrics', timeout=5).read().decode())"
+    exposed = hosts.pair.run("b", sys.executable, "-c", scrape, timeout=20).stdout
+    found = {
+        sample.name: sample
+        for family in text_string_to_metric_families(exposed)
+        for sample in family.samples
+        if sample.labels.get("peer") == "laptop"
+    }
+    assert found["ghosttunnel_inner_received_bytes_total"].value >= 2 * 84
+    assert found["ghosttunnel_rtt_seconds"].labels == {"peer": "laptop", "address": "10.77.0.2"}
+
+    config.write_text("log-format = json\nlog-level = debug\nsubnet = 10.9.0.0/24\nmetrics = 9586\n")
+    reload = hosts.run("b", "reload", *state).stdout
+    assert reload == "in force now: log-level\nin force after a restart: subnet\n"
+    done = hosts.run("b", "peers", "--revoke", "laptop", *state)
+    assert done.stdout == "laptop is no client any more\n"
+    deadline = time.monotonic() + 20
+    while "lost the server (the server closed the connection: revoked)" not in hosts.log("client.log"):
+        assert time.monotonic() < deadline, hosts.log("client.log")
+        time.sleep(0.1)
+    assert not hosts.can_ping(INNER_SERVER)
+    lines = [json.loads(line) for line in hosts.log("server.log").splitlines() if not line.startswith("ghost://")]
+    story = " ".join(line["message"] for line in lines if line["level"] == "info")
+    for part in (
+        "listening on",
+        "laptop (10.77.0.2) connected",
+        "read the configuration again",
+        "left: revoked",
+        "came and",
+    ):
+        assert part in story, part
+
+
+def test_the_status_is_printed_again_each_second_until_interrupted(hosts: Hosts) -> None:
+    hosts.server("--no-nat")
+    watching = hosts.pair.spawn(
+        "b", *GHOSTTUNNEL, "status", "--watch", "--json", "--state-dir", hosts.folder / "server",
+        log=hosts.folder / "watch.log",
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while hosts.log("watch.log").count("\n") < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert end(watching, signal.SIGINT) == 130
+    first, second, *_ = (json.loads(line) for line in hosts.log("watch.log").splitlines())
+    assert 0.9 < second["uptime_s"] - first["uptime_s"] < 3
+
+
+def test_the_dashboard_takes_no_more_than_a_fiftieth_of_a_core(hosts: Hosts) -> None:
+    hosts.server("--no-nat")
+    hosts.client(hosts.invite(), "--no-default-route")
+    pings = hosts.pair.spawn("a", "ping", "-q", "-i", "0.02", INNER_SERVER)
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    dashboard = subprocess.Popen(
+        [*GHOSTTUNNEL, "top", "--state-dir", hosts.folder / "client"], stdin=follower, stdout=follower,
+        env=os.environ | {"TERM": "xterm-256color"},
+    )  # fmt: skip
+    try:
+        drain = threading.Thread(target=_drain, args=(leader,), daemon=True)
+        drain.start()
+        time.sleep(2.0)
+        before = _cpu_seconds(dashboard.pid)
+        time.sleep(6.0)
+        share = (_cpu_seconds(dashboard.pid) - before) / 6.0
+        os.write(leader, b"q")
+        assert dashboard.wait(10) == 0
+    finally:
+        dashboard.kill()
+        dashboard.wait()
+        end(pings)
+        os.close(follower)
+        os.close(leader)
+    assert share <= 0.02
+
+
+def _drain(terminal: int) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 65536):
+            pass
+
+
+def _cpu_seconds(pid: int) -> float:
+    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_bad_link_is_put_into_a_running_tunnel_and_ends_by_itself(hosts: Hosts) -> None:
+    hosts.server("--chaos", "delay=20ms,rebind=3s")
+    hosts.client(hosts.invite())
+    state = ("--state-dir", hosts.folder / "client")
+
+    def median_ms() -> float:
+        done = hosts.pair.run("a", "ping", "-q", "-c", "9", "-i", "0.1", "-W", "2", INNER_SERVER, timeout=20)
+        return float(done.stdout.partition("min/avg/max")[2].split("/")[2])  # the average, of few
+
+    assert 40 <= median_ms() < 80
+    done = hosts.run("a", "chaos", "delay=100ms", "--for", "4s", *state)
+    assert (done.returncode, done.stdout) == (0, "chaos: delay=100ms for 4 s\n")
+    assert 240 <= median_ms() < 320
+    assert json.loads(hosts.run("a", "status", "--json", *state).stdout)["chaos"] == "delay=100ms"
+    time.sleep(4)
+    assert 40 <= median_ms() < 80
+    refused = hosts.run("a", "chaos", "rebind=5s", *state)
+    assert (refused.returncode, refused.stderr.count("give rebind to the server")) == (2, 1)
+    assert hosts.run("a", "chaos", "off", *state).stdout == "chaos: off\n"
+
+
+def test_a_client_keeps_what_the_path_did_and_says_what_is_wrong(hosts: Hosts) -> None:
+    hosts.server()
+    trace = hosts.folder / "hotel.trace"
+    hosts.client(hosts.invite(), "--chaos", "delay=30ms,loss=30%", "--record", str(trace))
+    hosts.pair.run("a", "ping", "-q", "-c", "80", "-i", "0.1", "-W", "2", INNER_SERVER, timeout=20)
+    state = ("--state-dir", hosts.folder / "client")
+    told = hosts.run("a", "why", *state)
+    assert told.stdout.startswith("A bad link was put in on purpose")
+    assert "server: The path loses packets whatever the speed" in told.stdout
+    [peer] = json.loads(hosts.run("a", "why", "--json", *state).stdout)
+    assert peer["cause"] == "random loss"
+    moments = read_trace(trace).moments
+    assert len(moments) >= 7
+    assert 0.055 < moments[-1].delay < 0.1
+    assert 0.1 < moments[-1].loss_out < 0.5
+    played = hosts.run("a", "chaos", "--trace", trace, *state)
+    assert (played.returncode, played.stdout) == (0, "chaos: trace hotel.trace\n")

@@ -87,6 +87,33 @@ def test_damage_reaches_the_application_in_udp(pair: NamespacePair) -> None:
     assert link.stats()["ab"]["corrupted"] == 1
 
 
+def test_a_nat_of_a_changes_its_port_and_answers_find_the_way_back(pair: NamespacePair) -> None:
+    pair.impaired("rebind=1s", "delay=1ms")
+    answer = f"""
+import socket
+s = socket.socket(2, 2)
+s.bind(('{B}', 9))
+print(flush=True)
+while True:
+    _, address = s.recvfrom(99)
+    s.sendto(str(address[1]).encode(), address)
+"""
+    assert LineReader(pair.spawn("b", sys.executable, "-c", answer)).next_line(10) is not None
+    ask = f"""
+import socket, time
+s = socket.socket(2, 2)
+s.settimeout(2)
+for _ in range(3):
+    s.sendto(b'who am I', ('{B}', 9))
+    print(s.recv(99).decode(), s.getsockname()[1])
+    time.sleep(1.05)
+"""
+    lines = [line.split() for line in pair.run("a", sys.executable, "-c", ask, timeout=20).stdout.splitlines()]
+    assert len(lines) == 3
+    assert len({own for _, own in lines}) == 1
+    assert len({seen for seen, _ in lines}) == 3
+
+
 def test_link_changes_while_it_runs(pair: NamespacePair, ping: Measure) -> None:
     link = pair.impaired("delay=1ms")
     assert ping("a", B, count=10).loss == 0

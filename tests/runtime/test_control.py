@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import grp
 import json
+import os
 import socket
 import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +16,10 @@ import gevent
 import pytest
 from gevent import socket as cooperative
 
-from ghost.errors import ConfigError, HostError, NoDaemonError
-from ghost.runtime import control
-from ghost.runtime.control import ControlServer, ask
+from ghost.errors import ConfigError, GhostError, HostError, NoDaemonError
+from ghost.runtime import asking, control
+from ghost.runtime.asking import Conversation, ask, demand
+from ghost.runtime.control import ControlServer
 from ghost.runtime.supervisor import Supervisor
 
 
@@ -25,9 +31,13 @@ def reject(request: dict[str, Any]) -> dict[str, Any]:
 def path(tmp_path: Path) -> Iterator[Path]:
     """A running control socket. The functions under test are made cooperative, as ghosttunnel.py makes them."""
     where = tmp_path / "control.sock"
-    handlers = {"status": lambda request: {"status": {"asked": request}}, "chaos": reject}
+    handlers: dict[str, control.Handler] = {
+        "status": lambda request: {"status": {"asked": request}},
+        "stats": lambda request: ({"second": second} for second in range(3)),
+        "chaos": reject,
+    }
     with Supervisor() as supervisor, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(control, "socket", cooperative)
+        patch.setattr(asking, "socket", cooperative)
         server = ControlServer(where, handlers)
         supervisor.on_exit("control", server.close)
         server.start(supervisor)
@@ -65,8 +75,8 @@ def test_a_connection_may_ask_again(path: Path) -> None:
         (b"\xff\xfe\n", "one JSON object a line"),
         (b'{"request": []}\n', "one JSON object a line"),
         (b"[" * 4000 + b"\n", "one JSON object a line"),
-        (b"{}\n", "known are chaos, status"),
-        (b'{"request": "reboot"}\n', "known are chaos, status"),
+        (b"{}\n", "known are chaos, stats, status"),
+        (b'{"request": "reboot"}\n', "known are chaos, stats, status"),
         (b'{"request": "chaos"}\n', "no such link"),
     ],
 )
@@ -81,6 +91,97 @@ def test_a_line_without_end_is_not_listened_to_for_ever(path: Path) -> None:
     with pytest.raises(OSError, match=r"reset|Broken pipe"):
         talk(path, b"x" * 1_000_000)
     assert ask(path, {"request": "status"})["ok"]
+
+
+def test_a_stream_is_a_line_for_each_item(path: Path) -> None:
+    answers = talk(path, b'{"request": "stats"}\n')
+    assert answers == [{"version": 1, "ok": True, "second": second} for second in range(3)]
+
+
+def test_a_conversation_survives_the_daemons_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "socket", cooperative)
+    where = tmp_path / "control.sock"
+    conversation = Conversation(where)
+    for run in range(2):
+        with Supervisor() as supervisor, gevent.Timeout(20):
+            server = ControlServer(where, {"status": lambda request, run=run: {"run": run}})
+            supervisor.on_exit("control", server.close)
+            server.start(supervisor)
+            if run:  # the question that meets the end of the old connection fails, the next one makes a new one
+                with pytest.raises(NoDaemonError):
+                    conversation.ask({"request": "status"})
+            assert conversation.demand({"request": "status"})["run"] == run
+    conversation.close()
+
+
+def test_a_refusal_is_an_error_for_whoever_demands(path: Path) -> None:
+    with pytest.raises(GhostError, match="no such link"):
+        demand(path, {"request": "chaos"})
+
+
+def test_a_daemon_of_another_version_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "VERSION", 7)
+    with pytest.raises(NoDaemonError, match="speaks version 7"):
+        ask(path, {"request": "status"})
+
+
+ASK_AS = """
+import json, os, pathlib, sys
+from ghost.errors import GhostError
+from ghost.runtime.asking import ask
+group = int(sys.argv[2])
+os.setgroups([])
+os.setgid(group)
+os.setuid(65534)
+for request in ("status", "stop"):
+    try:
+        print(json.dumps(ask(pathlib.Path(sys.argv[1]), {"request": request})))
+    except GhostError as error:
+        print(json.dumps({"error": str(error)}))
+"""
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A directory below one that everybody may pass, as /var/lib is."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        folder = Path(name) / "state"
+        folder.mkdir(mode=0o700)
+        yield folder
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to a group and take another user's part")
+def test_a_group_may_watch_and_not_change_and_others_not_even_watch(open_folder: Path) -> None:
+    daemons, nobodys = grp.getgrnam("daemon").gr_gid, grp.getgrgid(65534).gr_gid
+    where = open_folder / "control.sock"
+
+    def ask_as(group: int) -> list[dict[str, Any]]:
+        # The interpreter and the package have to be readable for the other user: it changes after importing them.
+        done = subprocess.run(
+            [sys.executable, "-c", ASK_AS, str(where), str(group)],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    with Supervisor() as supervisor, gevent.Timeout(30):
+        server = ControlServer(where, {"status": lambda _: {}, "stop": lambda _: {}}, group="daemon")
+        server.start(supervisor)
+        members = gevent.get_hub().threadpool.apply(ask_as, (daemons,))
+        strangers = gevent.get_hub().threadpool.apply(ask_as, (nobodys,))
+        server.close()
+    assert members[0] == {"version": 1, "ok": True}
+    assert "for root" in members[1]["error"]
+    assert all("no permission" in answer["error"] for answer in strangers)
+    assert stat.S_IMODE(open_folder.stat().st_mode) == 0o700
+
+
+def test_a_group_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="no group nosuchgroup"):
+        ControlServer(tmp_path / "control.sock", {}, group="nosuchgroup")
 
 
 def test_only_the_owner_may_connect(path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import gevent
 import pytest
 
+from ghost.chaos.spec import parse
+from ghost.runtime.chaos import Impairment
 from ghost.runtime.clock import now
 from ghost.runtime.driver import BATCH, Driver
 from ghost.runtime.supervisor import Supervisor
@@ -199,3 +201,31 @@ def test_closing_says_good_bye() -> None:
         rig = Rig(supervisor)
         supervisor.on_exit("tunnel", rig.driver.close)
     assert rig.at_peer() == [b"good-bye"]
+
+
+def test_a_bad_link_delays_both_ways_and_ends_by_itself(rig: Rig) -> None:
+    rig.driver.impair(Impairment(parse("delay=150ms"), is_server=True, at=now(), until=now() + 0.8))
+    rig.tun.far.send(b"out")
+    rig.from_peer(b"in")
+    rig.tun.far.settimeout(0.01)
+    settle()
+    assert rig.at_peer() == []
+    assert rig.driver.snapshot()["chaos"] == "delay=150ms"
+    with pytest.raises(TimeoutError):
+        rig.tun.far.recv(100)
+    gevent.sleep(0.3)
+    assert rig.at_peer() == [b"out"]
+    assert rig.tun.far.recv(100) == b"in"
+    gevent.sleep(0.6)
+    assert "chaos" not in rig.driver.snapshot()
+
+
+def test_what_a_bad_link_held_back_goes_on_when_it_is_taken_away(rig: Rig) -> None:
+    rig.driver.impair(Impairment(parse("delay=60s"), is_server=True, at=now()))
+    rig.tun.far.send(b"out")
+    rig.from_peer(b"in")
+    settle()
+    rig.driver.impair(None)
+    settle()
+    assert rig.at_peer() == [b"out"]
+    assert rig.tun.far.recv(100) == b"in"

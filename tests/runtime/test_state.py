@@ -141,3 +141,13 @@ def test_a_damaged_peer_counts_as_missing_and_stops_nobody_else(
     assert registry.peers() == [PEER]
     assert registry.peer(other.public_key) is None
     assert "damaged" in caplog.text
+
+
+def test_a_forgotten_peer_leaves_no_invite_to_come_back_with(state: StateDirectory) -> None:
+    registry = FileRegistry(state)
+    used = replace(INVITE, invite_id=b"invite-2", used_by=PEER.public_key)
+    registry.save_peer(PEER)
+    registry.save_invite(INVITE)
+    registry.save_invite(used)
+    registry.forget_peer(PEER.public_key)
+    assert (registry.peers(), registry.invites()) == ([], [INVITE])

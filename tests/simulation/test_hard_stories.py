@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
+from ghost.chaos.link import Link
 from ghost.chaos.spec import LinkSpec, parse
 from ghost.simulation.pair import Pair
-from ghost.simulation.policer import Policer
 from ghost.simulation.workloads import Bulk, Saturate
 
 
@@ -28,7 +29,7 @@ def test_jitter_of_80_ms_with_5_percent_reordered_leaves_seven_tenths(loss: int,
 @pytest.mark.parametrize("bucket", [4_000, 12_500, 50_000])
 def test_a_policer_at_a_hundredth_of_the_link_is_not_flooded(bucket: int, loss: int) -> None:
     pair = Pair(LinkSpec(delay=0.05), seed=1)
-    pair.down = Policer(parse(f"rate=100mbit,delay=50ms,loss={loss}%"), Random(1), rate_bps=1e6, bucket=bucket)
+    pair.down = Link(parse(f"rate=100mbit,delay=50ms,loss={loss}%,police=1mbit/{bucket}b"), Random(1))
     start = pair.run_until_connected() + 5
     traffic = Saturate(pair, is_download=True)
     pair.applications.append(traffic)
@@ -42,11 +43,11 @@ def test_a_policer_at_a_hundredth_of_the_link_is_not_flooded(bucket: int, loss: 
 @pytest.mark.parametrize("loss", [0, 10])
 def test_a_policer_that_halves_its_rate_is_obeyed_within_ten_round_trips(loss: int) -> None:
     pair = Pair(LinkSpec(delay=0.05), seed=1)
-    policer = pair.down = Policer(parse(f"rate=100mbit,delay=50ms,loss={loss}%"), Random(1), rate_bps=10e6)
+    policer = pair.down = Link(parse(f"rate=100mbit,delay=50ms,loss={loss}%,police=10mbit/12.5kb"), Random(1))
     pair.run_until_connected()
     pair.applications.append(Saturate(pair, is_download=True))
     pair.run(4)
-    policer.rate_bps = 5e6
+    policer.change(replace(policer.spec, police_bps=5e6), pair.now)
     pair.run(1)
     before = policer.stats.in_bytes
     pair.run(3)

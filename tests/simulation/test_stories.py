@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from ghost.chaos.link import Link
 from ghost.chaos.spec import LinkSpec, parse
 from ghost.simulation.measure import QueueWatch, percentile
 from ghost.simulation.pair import Pair
-from ghost.simulation.policer import Policer
 from ghost.simulation.workloads import WIRE_SIZE, Saturate
 
 RATE = 10e6
@@ -109,7 +109,7 @@ def test_a_rate_that_falls_to_a_third_and_comes_back_is_full_two_seconds_later(l
 @pytest.mark.parametrize("loss", [0, 10])
 def test_a_policer_is_found_without_a_queue_and_not_flooded(loss: int) -> None:
     pair = Pair(LinkSpec(delay=0.05), seed=1)
-    pair.down = Policer(parse(f"rate=100mbit,delay=50ms,loss={loss}%"), Random(1), rate_bps=RATE)
+    pair.down = Link(parse(f"rate=100mbit,delay=50ms,loss={loss}%,police={RATE:.0f}bit/12.5kb"), Random(1))
     download = Download("", pair=pair)
     download.run(4)
     offered, goodput = download.run(6)

@@ -113,10 +113,10 @@ class Tap:
         self.datagrams: list[bytes] = []
         self.is_cut = False
 
-    def send(self, datagram: bytes, now: float) -> None:
+    def send(self, datagram: bytes, now: float, *, flow: object = None) -> None:
         self.datagrams.append(datagram)
         if not self.is_cut:
-            self.link.send(datagram, now)
+            self.link.send(datagram, now, flow=flow)
 
     def deliver(self, now: float) -> list[bytes]:
         return self.link.deliver(now)

@@ -237,9 +237,9 @@ def test_a_client_is_never_silent_for_longer_than_a_nat_remembers(seed: int, tap
     Tap = type(tap(Link(LINK, random.Random())))
 
     class Clocked(Tap):  # type: ignore[valid-type,misc]
-        def send(self, datagram: bytes, now: float) -> None:
+        def send(self, datagram: bytes, now: float, **options: Any) -> None:
             times.append(now)
-            super().send(datagram, now)
+            super().send(datagram, now, **options)
 
     pair = Pair(LINK, seed=seed)
     pair.run_until_connected()

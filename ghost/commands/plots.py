@@ -1,0 +1,97 @@
+"""Pictures of what was measured, as PNG or SVG: the one place that knows matplotlib.
+
+An SVG of the same figures is the same file byte for byte: its ids are salted, and it carries no date.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+from ghost.chaos.sweep import Sweep
+from ghost.commands.demo_spike import Second
+from ghost.errors import HostError
+from ghost.simulation.trial import Trial
+
+matplotlib.rcParams["svg.hashsalt"] = "ghosttunnel"
+SIZE = (8.0, 6.0)  # inches
+DPI = 110
+TUNNEL, PLAIN, LIMIT, LOST = "tab:blue", "tab:orange", "tab:gray", "tab:red"
+
+
+def trial(measured: Trial, path: Path) -> None:
+    """One run: goodput of each second above, the round trips that were felt below."""
+    figure, (rates, delays) = pyplot.subplots(2, 1, figsize=SIZE)
+    for result, label, colour in ((measured.tunnel, "tunnel", TUNNEL), (measured.plain, "plain", PLAIN)):
+        each = [rate / 1e6 for rate in result.seconds_bps]
+        rates.step(range(len(each) + 1), [*each, *each[-1:]], where="post", color=colour, label=label)
+    if measured.ceiling_bps is not None:
+        rates.axhline(measured.ceiling_bps / 1e6, color=LIMIT, linestyle=":", label="ceiling")
+    title = f"{measured.workload}, {measured.name}"
+    rates.set(xlabel="seconds", ylabel="goodput, Mbit/s", title=title, ylim=(0, None))
+    names = list(measured.plain.latencies)
+    for offset, (result, label, colour) in enumerate(
+        ((measured.tunnel, "tunnel", TUNNEL), (measured.plain, "plain", PLAIN))
+    ):
+        places = [index + 0.4 * offset - 0.2 for index in range(len(names))]
+        for share, strength in (("p99", 0.35), ("p50", 1.0)):
+            heights = [_ms(result.latencies.get(name), share) for name in names]
+            delays.bar(places, heights, width=0.36, color=colour, alpha=strength, label=f"{label}, {share}")
+    delays.set_xticks(range(len(names)), names)
+    delays.set(ylabel="ms", yscale="log")
+    _finish(figure, (rates, delays), path)
+
+
+def sweep(trials: Sequence[Trial], swept: Sweep, path: Path) -> None:
+    """Goodput above and the ping below, over the values of the key."""
+    figure, (rates, delays) = pyplot.subplots(2, 1, figsize=SIZE, sharex=True)
+    names = [swept.name(value) for value in swept.values]
+    places = range(len(names))
+    for kind, colour in (("tunnel", TUNNEL), ("plain", PLAIN)):
+        results = [getattr(one, kind) for one in trials]
+        rates.plot(places, [(one.goodput_bps or 0.0) / 1e6 for one in results], "o-", color=colour, label=kind)
+        for share, style in (("p50", "o-"), ("p99", "o--")):
+            values = [_ms(one.latencies.get("ping"), share) for one in results]
+            delays.plot(places, values, style, color=colour, label=f"{kind}, {share}", markersize=3)
+    ceilings = [math.nan if one.ceiling_bps is None else one.ceiling_bps / 1e6 for one in trials]
+    rates.plot(places, ceilings, ":", color=LIMIT, label="ceiling")
+    rates.set(ylabel="goodput, Mbit/s", title=f"{trials[0].workload} over {trials[0].up}, {swept.key} varied")
+    delays.set_xticks(places, names)
+    delays.set(ylabel="ping, ms", yscale="log", xlabel=swept.key)
+    _finish(figure, (rates, delays), path)
+
+
+def spike(seconds: Sequence[Second], path: Path) -> None:
+    """Goodput over time, with the loss drawn under it."""
+    figure, (rates, losses) = pyplot.subplots(2, 1, figsize=SIZE, sharex=True, height_ratios=(3, 1))
+    times = [0.0, *(second.time for second in seconds)]
+    rates.stairs([second.rate_bps / 1e6 for second in seconds], times, color=TUNNEL, fill=True, label="goodput")
+    rates.set(ylabel="Mbit/s", title="One download while the link gets worse and recovers", ylim=(0, None))
+    losses.stairs([100 * second.loss for second in seconds], times, color=LOST, fill=True, label="loss each way")
+    losses.set(xlabel="seconds", ylabel="loss, %", ylim=(0, 100))
+    _finish(figure, (rates, losses), path)
+
+
+def _ms(latency: Any, share: str) -> float:
+    return math.nan if latency is None else getattr(latency, share) * 1e3
+
+
+def _finish(figure: Any, panels: Sequence[Any], path: Path) -> None:
+    for axes in panels:
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=7)
+        axes.title.set_fontsize(9)
+    figure.tight_layout()
+    try:
+        figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
+    except OSError as error:
+        raise HostError(f"cannot write {path} ({error.strerror}): choose another --plot") from error
+    finally:
+        pyplot.close(figure)

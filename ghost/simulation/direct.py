@@ -1,0 +1,68 @@
+"""The same two hosts without a tunnel: inner packets go straight over the two links, for comparison.
+
+One clock that jumps from event to event, as in ghost.simulation.pair; applications cannot tell the difference. The
+client stands behind a NAT where the link up has a `rebind`.
+"""
+
+from __future__ import annotations
+
+import random
+from ipaddress import IPv4Address
+from typing import Final
+
+from ghost.chaos.host import Nat, rebindings
+from ghost.chaos.link import Link
+from ghost.chaos.spec import LinkSpec
+from ghost.simulation.pair import Application
+
+HOST: Final = IPv4Address("10.77.0.2")
+
+
+class Direct:
+    """`up` carries the client's packets, `down` the server's; `now` starts at 0."""
+
+    def __init__(self, up: LinkSpec, down: LinkSpec | None = None, *, seed: int = 1) -> None:
+        rng = random.Random(seed)
+        self.now = 0.0
+        self.up = Link(up, random.Random(rng.getrandbits(64)))
+        self.down = Link(down or up, random.Random(rng.getrandbits(64)))
+        self.applications: list[Application[Direct]] = []
+        self._nat = Nat()
+        self._dues: list[float | None] = []
+
+    def address_of(self, name: str) -> IPv4Address | None:
+        return HOST
+
+    def send(self, packet: bytes, *, from_server: bool, name: str = "client") -> None:
+        if from_server:
+            self.down.send(packet, self.now, overhead=0)
+        else:
+            self.up.send(self._nat.outward(packet, self._generation()), self.now, overhead=0)
+
+    def run(self, duration: float) -> None:
+        """Lets `duration` seconds pass."""
+        end = self.now + duration
+        while (due := self._next_time()) is not None and due <= end:
+            self.now = max(self.now, due)
+            for packet in self.up.deliver(self.now):
+                self._deliver(packet, at_server=True)
+            for packet in self.down.deliver(self.now):
+                inward = self._nat.inward(packet, self._generation())
+                if inward is not None:
+                    self._deliver(inward, at_server=False)
+            for application, time in zip(self.applications, self._dues, strict=False):
+                if time is not None and time <= self.now:
+                    application.wake(self)
+        self.now = end
+
+    def _deliver(self, packet: bytes, *, at_server: bool) -> None:
+        for application in self.applications:
+            application.on_packet(self, packet, at_server=at_server)
+
+    def _next_time(self) -> float | None:
+        self._dues = [application.next_time() for application in self.applications]
+        times = [self.up.next_delivery(), self.down.next_delivery(), *self._dues]
+        return min((time for time in times if time is not None), default=None)
+
+    def _generation(self) -> int:
+        return rebindings(self.up.spec, since=self.up.since, now=self.now)
