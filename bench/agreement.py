@@ -21,7 +21,9 @@ from ghost.chaos.spec import LinkSpec, parse
 from ghost.commands.demo_stage import INNER_SERVER, Download, Interruption, start_tunnel
 from ghost.errors import GhostError
 from ghost.runtime.namespaces import ADDRESSES, NamespacePair
-from ghost.simulation.trial import run
+from ghost.simulation.direct import Direct
+from ghost.simulation.pair import Pair
+from ghost.simulation.workloads import Bulk
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,9 +80,15 @@ def _options() -> argparse.Namespace:
 
 
 def _simulated(link: LinkSpec, seconds: int, seed: int, *, is_plain: bool) -> float:
-    """Payload bits a second."""
-    trial = run(link, workload="bulk", seconds=seconds, seed=seed)
-    return (trial.plain if is_plain else trial.tunnel).goodput_bps or 0.0
+    """Payload bits a second, of a download with nothing beside it."""
+    path = Direct(link, seed=seed) if is_plain else Pair(link, seed=seed)
+    if isinstance(path, Pair):
+        path.run_until_connected()
+    start = path.now
+    download = Bulk(path, is_download=True, seed=seed)
+    path.applications.append(download)
+    path.run(seconds)
+    return download.goodput_bps(start, path.now)
 
 
 def _real(link: LinkSpec, seconds: int, seed: int, *, is_plain: bool) -> float:

@@ -243,6 +243,7 @@ class Pair:
         return due
 
     def _next_time(self) -> float | None:
+        """The earliest time at which anything is due. The busiest function here, hence without a generator."""
         host, busy_until = self._host, self._busy_until
         dues = self._application_dues = [application.next_time() for application in self.applications]
         times = [self._timeout(self.server), *dues]
@@ -253,7 +254,11 @@ class Pair:
             if arrival is not None and arrival < busy_until:
                 arrival = busy_until
             times += (arrival, site.down.next_delivery(), self._timeout(site.client))
-        return min((time for time in times if time is not None), default=None)
+        earliest = None
+        for time in times:
+            if time is not None and (earliest is None or time < earliest):
+                earliest = time
+        return earliest
 
     def _clock_of(self, endpoint: ClientEndpoint | ServerEndpoint) -> float:
         return self.client_now if endpoint is self.client else self.now
