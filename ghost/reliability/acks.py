@@ -14,13 +14,14 @@ from typing import Final
 ACK_EVERY: Final = 10  # packets; simulated between 1 and 32: goodput equal within 2 %, p99 delay +20 % at 32
 MAX_ACK_DELAY: Final = 0.010  # seconds
 REPEATS: Final = 32
+MAX_OWED: Final = 8
 MAX_BITMAP_BITS: Final = 255 * 8
 
 
 class AckTracker:
     """Received packet numbers of one connection; authenticated, fresh ones only."""
 
-    __slots__ = ("largest", "newest", "newest_time", "deadline", "_first", "_bitmap", "_pending", "_history")
+    __slots__ = ("largest", "newest", "newest_time", "deadline", "_first", "_bitmap", "_pending", "_owed", "_history")
 
     def __init__(self) -> None:
         self.largest = -1
@@ -30,6 +31,7 @@ class AckTracker:
         self.newest_time = 0.0
         self.deadline: float | None = None
         """When an acknowledgement must leave by itself; None while no packet waits for one."""
+        self._owed = 0  # to probes, one each: a burst of losses on the way back ends after so many packets
         self._first = 0
         self._bitmap = 0  # bit i: _first + i has arrived
         self._pending = 0
@@ -47,6 +49,7 @@ class AckTracker:
         if is_ack_eliciting:
             self.newest, self.newest_time = packet_number, now
             self._pending += 1
+            self._owed = min(self._owed + is_urgent, MAX_OWED)
             is_urgent = is_urgent or self._pending >= ACK_EVERY or (is_gap and self._pending > 1)
             due = now if is_urgent else now + MAX_ACK_DELAY
             if self.deadline is None or due < self.deadline:
@@ -58,6 +61,10 @@ class AckTracker:
 
     def on_sent(self) -> None:
         """An acknowledgement with that state has left."""
+        self._owed -= 1
+        if self._owed > 0:
+            return
+        self._owed = 0
         if len(self._history) == REPEATS:
             self._forget_below(self._history[0])
         self._history.append(self.largest)

@@ -118,7 +118,8 @@ class CongestionControl:
         "_round_rate",
         "_round_ends",
         "_round_delivered",
-        "_last_round_delivered",
+        "_last_round_peak",
+        "_last_rounds_delivered",
         "_stagnant_rounds",
         "_round_peak",
         "_has_rate",
@@ -153,7 +154,8 @@ class CongestionControl:
         self._hold_until = now
         self._round_rate = self.rate  # START at most doubles it until the round ends
         self._round_ends = now
-        self._round_delivered = self._last_round_delivered = 0.0
+        self._round_delivered = self._last_round_peak = 0.0
+        self._last_rounds_delivered: deque[float] = deque(maxlen=2)
         self._stagnant_rounds = 0
         self._round_peak = 0.0
         self._has_rate = False
@@ -253,7 +255,7 @@ class CongestionControl:
             self.rate = min(self.rate, self._span.delivered / (1 - MOST_LOSS))
         if verdict is Verdict.EXCESS and self._is_start_paying():
             self._excess.acquit()
-        elif verdict is Verdict.EXCESS and self.mode is Mode.START and not self._stagnant_rounds:
+        elif verdict is Verdict.EXCESS and self.mode is Mode.START and len(self._last_rounds_delivered) < 2:
             self._excess.dismiss()
         elif verdict is Verdict.EXCESS:
             self._rate_before = self.rate
@@ -262,7 +264,8 @@ class CongestionControl:
             self._set_pacing(1.0)
         elif verdict is Verdict.INNOCENT:
             self.rate = max(self.rate, self._rate_before) if self._excess.loss < MOST_LOSS else self.rate
-            self._stagnant_rounds, self._round_delivered = 0, 0.0
+            self._stagnant_rounds, self._last_round_peak = 0, 0.0
+            self._last_rounds_delivered.clear()
         elif verdict is Verdict.GUILTY:
             self._probe = PROBE_AFTER_START if self.mode is Mode.START else PROBE_FIRST
             self.mode, self._mode_since = Mode.STEADY, now
@@ -283,23 +286,27 @@ class CongestionControl:
         self, packet: SentPacket, has_span: bool, window: float, rtt: RttEstimator, has_backlog: bool, now: float
     ) -> None:
         span, jitter = self._span, self.delay.jitter
+        has_queue = self.queue > max(START_QUEUE, 0.08 * self._min_rtt) + 3 * jitter
         if has_span:
-            self._round_peak = max(self._round_peak, span.delivered)
+            # Behind a full queue only what arrives tells of the path; in front of it losses would blur the picture.
+            self._round_peak = max(self._round_peak, span.delivered if has_queue else span.rate)
+            self._round_delivered = max(self._round_delivered, span.delivered)
             if now >= self._round_ends:
-                is_stagnant = self._round_peak < STAGNANT * self._round_delivered and not packet.is_app_limited
+                is_stagnant = self._round_peak < STAGNANT * self._last_round_peak and not packet.is_app_limited
                 self._stagnant_rounds = self._stagnant_rounds + 1 if is_stagnant else 0
                 push = self._push
                 length = rtt.smoothed + (push if push < rtt.smoothed else 0.0)
                 self._round_rate, self._round_ends = self.rate, now + max(length, LEAST_HORIZON)
-                self._round_delivered, self._last_round_delivered = self._round_peak, self._round_delivered
-                self._round_peak = 0.0
+                self._round_peak, self._last_round_peak = 0.0, self._round_peak
+                self._last_rounds_delivered.append(self._round_delivered)
+                self._round_delivered = 0.0
             best = min(span.rate, 2 * self._round_rate)
             self.rate = max(self.rate, best) if self._has_rate else best
             self._has_rate = True
-        has_queue = self.queue > max(START_QUEUE, 0.08 * self._min_rtt) + 3 * jitter
         is_stretched = has_span and span.stretch > START_STRETCH + jitter / window
         is_clear = not self.delay.is_noisy and self._samples >= START_SAMPLES and has_queue and is_stretched
-        if is_clear or self._stagnant_rounds >= STAGNANT_ROUNDS:
+        is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or self.delay.is_noisy)
+        if is_clear or is_full:
             self.rate = min(span.rate, span.delivered / (1 - self._path_loss))
             self._drain(DRAIN_GAIN_AFTER_START, now)
         else:
@@ -324,8 +331,8 @@ class CongestionControl:
 
     def _is_start_paying(self) -> bool:
         """Whether in START more is delivered than a round or two ago, as it is where the path has room."""
-        former = self._last_round_delivered
-        return self.mode is Mode.START and bool(former) and self._span.delivered > PAYING * former
+        former = self._last_rounds_delivered
+        return self.mode is Mode.START and len(former) == former.maxlen and self._span.delivered > PAYING * former[0]
 
     def _drain(self, gain: float, now: float) -> None:
         self.mode, self._mode_since = Mode.DRAIN, now
