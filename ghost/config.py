@@ -21,13 +21,13 @@ from typing import Any, NoReturn, TextIO
 
 import configargparse
 
+from ghost.compression.agreement import MODES as COMPRESSIONS
 from ghost.constants import DEFAULT_PORT
 from ghost.errors import ConfigError
 from ghost.log import LEVELS
 from ghost.obfuscation.padding import PROFILES
 from ghost.tunnel.invitation import parse_endpoint
 
-COMPRESSIONS = ("auto", "off")
 MODES = ("server", "client")
 DEFAULT_STATE_DIRECTORY = "/var/lib/ghosttunnel"
 
@@ -145,7 +145,7 @@ OPTIONS: dict[str, Option] = {
     "log-level": Option("what to log", "LEVEL", str, "info", LEVELS),
     "tun-name": Option("name of the network device", "NAME", tun_name),
     "profile": Option("how traffic is disguised", "PROFILE", str, "noise", tuple(PROFILES)),
-    "compression": Option("compress what shrinks, or nothing", "WHAT", str, "auto", COMPRESSIONS),
+    "compression": Option("compress headers and contents, headers, or nothing", "WHAT", str, "auto", COMPRESSIONS),
     "max-rate": Option("never send faster than this, for example 10mbit (default: find out)", "RATE", rate_bps),
     "listen": Option("where to wait for clients", "ADDR:PORT", listen_address, f"0.0.0.0:{DEFAULT_PORT}"),
     "subnet": Option("inner network; the server takes its first address", "NET", subnet, "10.77.0.0/24"),

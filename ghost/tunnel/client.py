@@ -14,7 +14,7 @@ from collections import Counter, deque
 from random import Random
 from typing import Any, Final
 
-from ghost.compression.payload import PacketCompressor, is_available
+from ghost.compression.agreement import Agreement, offered
 from ghost.constants import INNER_MTU, PACKET_OVERHEAD
 from ghost.crypto.backend import Backend
 from ghost.errors import PeerError
@@ -222,7 +222,7 @@ class ClientEndpoint:
                 connection_id=self._handshake_id,
                 token=self._token,
                 timestamp=self._last_timestamp,
-                features=hello.FEATURE_ZSTD if self._compression != "off" and is_available() else 0,
+                features=offered(self._compression),
                 invite_id=self._invitation.invite_id,
                 proof=b"",
             ),
@@ -260,12 +260,11 @@ class ClientEndpoint:
             self._connection.last_contact = now  # else the silence would begin a next handshake at once
             self._connection.epochs.confirm(epoch, now)
         else:
-            has_zstd = answer.features & hello.FEATURE_ZSTD
             self._connection = Connection(
                 epoch=epoch,
                 address=address,
                 is_server=False,
-                compressor=PacketCompressor() if has_zstd else None,
+                compression=Agreement.of(answer.features & offered(self._compression)),
                 profile=self._profile,
                 max_rate=self._max_rate,
                 rng=self._rng,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
-from ghost.compression.payload import PacketCompressor
+from ghost.compression.agreement import Agreement
 from ghost.constants import MAX_DATAGRAM
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
@@ -47,7 +47,7 @@ class Connection:
         epoch: Epoch,
         address: Address,
         is_server: bool,
-        compressor: PacketCompressor | None,
+        compression: Agreement,
         profile: Profile,
         max_rate: float | None,
         rng: Random,
@@ -62,12 +62,12 @@ class Connection:
         self.inner_sent_bytes = 0
         self.inner_received_bytes = 0
         self.sender = Sender(
-            composer=Composer(compressor),
+            composer=Composer(compression),
             max_rate=max_rate,
             pad=lambda size: profile.padding(size, rng),
             now=now,
         )
-        self.receiver = Receiver(compressor)
+        self.receiver = Receiver(compression)
         self._is_server = is_server
         self._rng = rng
         self._replay = ReplayWindow()
@@ -204,7 +204,9 @@ class Connection:
             "received_bytes": self.received_bytes,
             "inner_sent_bytes": self.inner_sent_bytes,
             "inner_received_bytes": self.inner_received_bytes,
-            "saved_by_compression_bytes": sender.composer.saved_by_compression,
+            "saved_by_compression_bytes": sender.composer.saved_by_headers + sender.composer.saved_by_payload,
+            "saved_by_headers_bytes": sender.composer.saved_by_headers,
+            "saved_by_payload_bytes": sender.composer.saved_by_payload,
             "symbols": sender.symbols_sent,
             "repairs": sender.repairs_sent,
             "retransmitted_symbols": sender.retransmitted,

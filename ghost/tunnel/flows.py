@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import Final
 
+from ghost.compression import tcp
 from ghost.compression.payload import Shrinkage
+from ghost.compression.references import PromptMemory
 from ghost.wire.inner import TCP, Inner
 from ghost.wire.records import MAX_FLOWS
 
@@ -32,11 +34,13 @@ SPARSE_BURST: Final = 12_000.0  # bytes
 class Lane:
     """A flow id on the wire and its next sequence; flows hold it one after the other."""
 
-    __slots__ = ("flow_id", "sequence")
+    __slots__ = ("flow_id", "sequence", "header")
 
     def __init__(self, flow_id: int) -> None:
         self.flow_id = flow_id
         self.sequence = 0
+        self.header: tcp.Header | None = None
+        """Of the packet staged last: what the receiver will know when the next one's turn comes."""
 
     def next_sequence(self) -> int:
         sequence = self.sequence
@@ -56,6 +60,7 @@ class Flow:
         "deficit",
         "is_in_turn",
         "shrinkage",
+        "prompt_memory",
         "_level",
         "_seen",
     )
@@ -69,6 +74,7 @@ class Flow:
         self.deficit = 0
         self.is_in_turn = False
         self.shrinkage = Shrinkage()
+        self.prompt_memory = PromptMemory()
         self._level = 0.0
         self._seen = now
 

@@ -12,40 +12,50 @@ from __future__ import annotations
 
 from typing import Final
 
+from ghost.compression import exchange, tcp
+from ghost.compression.agreement import Agreement
 from ghost.compression.payload import MAX_PACKET, PacketCompressor
+from ghost.compression.references import ReferenceTable
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
 from ghost.reliability.decoder import Decoder
 from ghost.reliability.receive_window import ReceiveWindow
 from ghost.reliability.send_window import MAX_SYMBOLS
-from ghost.wire import frames, records
+from ghost.wire import frames, records, shorts
 from ghost.wire.numbers import expand
+from ghost.wire.records import Encoding
 
 MAX_HELD: Final = MAX_SYMBOLS * records.MAX_RECORDS
 """Records that wait for an earlier one, all flows together: what a full window can hold, so only a liar reaches it."""
 
 
 class _FlowOrder:
-    """What one flow is waiting for: the next sequence, later records, and the parts of an unfinished packet."""
+    """What one flow is waiting for: the next sequence, later records, and the parts of an unfinished packet.
 
-    __slots__ = ("next_sequence", "held", "parts", "parts_size")
+    And what it remembers of the last packet's header.
+    """
+
+    __slots__ = ("next_sequence", "held", "parts", "parts_size", "header")
 
     def __init__(self) -> None:
         self.next_sequence = 0
         self.held: dict[int, records.Record] = {}
         self.parts: list[bytes] = []
         self.parts_size = 0
+        self.header: tcp.Header | None = None
 
 
 class Receiver:
     """One connection's receiving half."""
 
-    def __init__(self, compressor: PacketCompressor | None) -> None:
+    def __init__(self, agreement: Agreement) -> None:
         self.window = ReceiveWindow()
         self._duplicates = 0
         self._decoder = Decoder()
         self._prompts_seen = ReplayWindow()
-        self._compressor = compressor
+        self._compressor = PacketCompressor() if agreement.zstd else None
+        self._has_headers = agreement.headers
+        self._references = ReferenceTable()
         self._flows: dict[int, _FlowOrder] = {}
         self._held = 0
         self._packets: list[bytes] = []
@@ -79,9 +89,17 @@ class Receiver:
         self._on_solved(self._decoder.on_repair(repair.seed, members, repair.payload, floor=self.window.floor, now=now))
 
     def on_prompt(self, prompt: frames.Prompt) -> None:
-        prompt_id = expand(prompt.prompt_id, bits=frames.PROMPT_ID_BITS, near=self._prompts_seen.largest + 1)
-        if self._prompts_seen.is_fresh(prompt_id):
-            self._prompts_seen.mark(prompt_id)
+        """PeerError for a record that is not as specified, or builds on what is not known."""
+        prompt_id = expand(prompt.prompt_id, bits=prompt.id_bits, near=self._prompts_seen.largest + 1)
+        if not self._prompts_seen.is_fresh(prompt_id):
+            return
+        self._prompts_seen.mark(prompt_id)
+        head = prompt.record[0]
+        if head in shorts.SIZES or (head >= records.WHOLE | Encoding.REFERENCE and head < records.WHOLE + 0x10):
+            if not self._has_headers:
+                raise PeerError("malformed")
+            self._packets.append(self._references.restore(prompt.record, prompt_id))
+        else:
             self._on_records(prompt.record)
 
     def take_packets(self) -> list[bytes]:
@@ -102,7 +120,7 @@ class Receiver:
         if record.flow == records.UNORDERED:
             if not (record.is_first and record.is_last):
                 raise PeerError("malformed")
-            self._finish(record.encoding, record.body)
+            self._finish(None, record.encoding, record.body)
             return
         if record.flow >= records.MAX_FLOWS:
             raise PeerError("malformed")
@@ -125,7 +143,7 @@ class Receiver:
         """Takes the flow's next record; a packet is ready with its last part."""
         flow.next_sequence += 1
         if record.is_first and record.is_last:
-            self._finish(record.encoding, record.body)
+            self._finish(flow, record.encoding, record.body)
             return
         if record.is_first:
             flow.parts, flow.parts_size = [], 0
@@ -136,12 +154,31 @@ class Receiver:
             raise PeerError("malformed")
         if record.is_last:
             body, flow.parts, flow.parts_size = b"".join(flow.parts), [], 0
-            self._finish(record.encoding, body)
+            self._finish(flow, record.encoding, body)
 
-    def _finish(self, encoding: int, body: bytes) -> None:
-        if encoding == records.Encoding.PLAIN:
-            self._packets.append(body)
-        elif encoding == records.Encoding.ZSTD and self._compressor is not None:
-            self._packets.append(self._compressor.decompress(body))
+    def _finish(self, flow: _FlowOrder | None, encoding: int, body: bytes) -> None:
+        """Delivers the packet; `flow` is the one in whose order it came."""
+        if encoding == Encoding.DELTA or encoding == Encoding.DELTA_ZSTD:
+            if flow is None or flow.header is None:
+                raise PeerError("reference")
+            expand_payload = self._decompress if encoding == Encoding.DELTA_ZSTD else None
+            packet, flow.header = tcp.restore(flow.header, body, expand=expand_payload)
+            self._packets.append(packet)
+            return
+        if encoding == Encoding.PLAIN:
+            packet = body
+        elif encoding == Encoding.ZSTD:
+            packet = self._decompress(body)
+        elif encoding == Encoding.ALONE and self._has_headers:
+            header, payload_at = exchange.decode(body)
+            packet = exchange.build(header, body[payload_at:])
         else:
             raise PeerError("malformed")
+        if flow is not None and self._has_headers:
+            flow.header = tcp.remember(packet)
+        self._packets.append(packet)
+
+    def _decompress(self, body: bytes) -> bytes:
+        if self._compressor is None:
+            raise PeerError("malformed")
+        return self._compressor.decompress(body)

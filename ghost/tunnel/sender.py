@@ -113,7 +113,9 @@ class Sender:
 
     def queue_packet(self, packet: bytes, inner: Inner, now: float) -> None:
         """An inner packet wants to cross; it is dropped where its queue is full."""
-        record = self.composer.add(packet, inner, rate=self.congestion.likely_rate, now=now)
+        record = self.composer.add(
+            packet, inner, rate=self.congestion.likely_rate, prompt_id=self._prompts.next_id, now=now
+        )
         if record is not None:
             self._prompts.push(record, now=now, stale_key=inner.key if inner.is_pure_ack else None)
 
@@ -136,6 +138,7 @@ class Sender:
                 self._window.on_known(packet.symbol)
             for prompt_id in packet.prompts:
                 self._prompts.on_acked(prompt_id)
+                self.composer.on_prompt_acked(prompt_id)
         self._window.on_report(ack.symbol_floor, ack.symbols)
         self._on_lost(outcome.lost)
         if outcome.largest is not None and is_news:
@@ -273,12 +276,12 @@ class Sender:
         ids: list[int] = []
         copies = copies_for(self.loss_rate.rate, self.loss_rate.burst)
         while (record := self._prompts.next_record(now, self.rtt.smoothed)) is not None:
-            size = frames.PROMPT_OVERHEAD + len(record.data)
-            if size > room or record.prompt_id in ids:
+            frame = self.composer.prompt_frame(record.prompt_id, record.data)
+            if len(frame) > room or record.prompt_id in ids:
                 self._prompts.put_back(record)
                 break
-            room -= size
-            parts.append(frames.encode_prompt(record.prompt_id, record.data))
+            room -= len(frame)
+            parts.append(frame)
             ids.append(record.prompt_id)
             self._prompts.on_sent(record, now=now, copies=copies, rate=self.congestion.pacing_rate)
         return tuple(ids), room

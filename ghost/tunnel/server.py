@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from random import Random
 from typing import Any, Final
 
-from ghost.compression.payload import PacketCompressor, is_available
+from ghost.compression.agreement import Agreement, offered
 from ghost.constants import PACKET_OVERHEAD, TAG_SIZE
 from ghost.crypto.backend import Backend
 from ghost.crypto.noise import Responder, TransportKeys
@@ -298,7 +298,7 @@ class ServerEndpoint:
             and not invite_id
         )
         local_id = self._free_connection_id()
-        features = client.features & hello.FEATURE_ZSTD if self._compression != "off" and is_available() else 0
+        features = client.features & offered(self._compression)
         answer = hello.ServerHello(
             connection_id=local_id,
             features=features,
@@ -376,7 +376,7 @@ class ServerEndpoint:
             epoch=epoch,
             address=address,
             is_server=True,
-            compressor=PacketCompressor() if features & hello.FEATURE_ZSTD else None,
+            compression=Agreement.of(features),
             profile=self._profile,
             max_rate=self._max_rate,
             rng=self._rng,
