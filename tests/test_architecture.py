@@ -43,7 +43,7 @@ DOORS = {
     "Crypto": {"ghost/crypto/pycryptodome_backend.py"},
     "pytun": {"ghost/runtime/tun.py"},
     "segno": {"ghost/commands/invite.py"},
-    "zstandard": {"ghost/compression/payload.py"},
+    "zstandard": {"ghost/compression/zstd.py"},
 }
 GEVENT_PARTS = {"runtime", "commands"}
 

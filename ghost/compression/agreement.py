@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ghost.compression.payload import is_available
+from ghost.compression.streams import MAX_COUNT, MEMORY
+from ghost.compression.zstd import is_available
 from ghost.wire import hello
 
 MODES = ("auto", "headers", "off")
+DEFAULT_MEMORY = 8 << 20
+"""Bytes that a connection's streams of history may take at their sender."""
 
 
 def offered(mode: str) -> int:
@@ -16,16 +19,27 @@ def offered(mode: str) -> int:
         return 0
     if mode == "headers" or not is_available():
         return hello.FEATURE_HEADERS
-    return hello.FEATURE_HEADERS | hello.FEATURE_ZSTD
+    return hello.FEATURE_HEADERS | hello.FEATURE_ZSTD | hello.FEATURE_HISTORY
+
+
+def streams_of(memory: int) -> int:
+    """How many streams of history this much memory holds, in bytes."""
+    return min(memory // MEMORY, MAX_COUNT)
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What either end may send and must understand."""
+    """What either end may send and must understand; `streams` is how many flows may have a history at once."""
 
     headers: bool = False
     zstd: bool = False
+    streams: int = 0
 
     @classmethod
-    def of(cls, features: int) -> Agreement:
-        return cls(headers=bool(features & hello.FEATURE_HEADERS), zstd=bool(features & hello.FEATURE_ZSTD))
+    def of(cls, features: int, streams: int) -> Agreement:
+        has_history = features & hello.FEATURE_HISTORY and features & hello.FEATURE_HEADERS
+        return cls(
+            headers=bool(features & hello.FEATURE_HEADERS),
+            zstd=bool(features & hello.FEATURE_ZSTD),
+            streams=streams if has_history else 0,
+        )

@@ -38,11 +38,13 @@ _HEAD: Final = Struct(">HHHIH12sIIHHHH")
 _STAMPED_HEAD: Final = Struct(">HHHIH12sIIHHHHIII")
 _STAMPS: Final = Struct(">III")
 _STAMP_OPTION: Final = 0x0101080A  # two no-operations, kind 8, length 10 (RFC 7323 appendix A)
+_NO_OPERATION, _STAMP_KIND = 1, 8
 _SACK_OPTION: Final = b"\x01\x01\x05"  # two no-operations, kind 5 (RFC 2018)
 _SACKS: Final = Struct(">II")
 _LONG: Final = Struct(">BBIHHII")  # a delta with every field of a short form
 _BARE, _STAMPED = 0x5000, 0x8000  # data offset of the two layouts
 _PUSH: Final = 0x08
+_SYN: Final = 0x02
 _MASK: Final = 0xFFFFFFFF
 _HALF: Final = 0x80000000
 _MAX_SACKS: Final = {_BARE: 4, _STAMPED: 3}  # that fit into 40 bytes of options
@@ -76,11 +78,13 @@ def remember(packet: bytes) -> Header | None:
     if data_at >= 52 and packet[40:44] == b"\x01\x01\x08\x0a":
         base = _STAMPED
         _, value, echo = _STAMPS.unpack_from(packet, 40)
+    elif layout & _SYN:
+        base, value, echo = _find_stamps(packet[40:data_at])
     elif data_at > 40 and packet[40:43] != _SACK_OPTION:
         return None
     ip_sum = head + middle + remainder(ends[:8])
     tcp_sum = remainder(ends) + _TCP - 20 + (_STAMP_OPTION if base == _STAMPED else 0)
-    next_sequence = (sequence + len(packet) - data_at) & _MASK
+    next_sequence = (sequence + len(packet) - data_at + (layout & _SYN) // _SYN) & _MASK
     return head, middle, ends, ip_sum, tcp_sum, base, ident, next_sequence, ack, layout & 0xFF, window, value, echo
 
 
@@ -164,7 +168,7 @@ def compress(last: Header, packet: bytes, *, steps: int = 1) -> tuple[bytes, byt
             more |= _ECHO_WIDE
             fields += echo.to_bytes(4, "big")
     delta = bytes((bits | _MORE, more)) + fields + sacks if more else BYTES[bits] + fields
-    next_sequence = (sequence + len(rest)) & _MASK
+    next_sequence = (sequence + len(rest) + (flags & _SYN) // _SYN) & _MASK
     header = head, middle, ends_, ip_sum, tcp_sum, base, ident, next_sequence, ack, flags, window, value, echo
     return delta, rest, header
 
@@ -247,8 +251,18 @@ def restore(
         # fmt: on
     else:
         top = _HEAD.pack(head, size, ident, middle, ip_check, ends, sequence, ack, layout, window, check, 0)
-    sequence = (sequence + len(payload)) & _MASK
+    sequence = (sequence + len(payload) + (flags & _SYN) // _SYN) & _MASK
     return top + rest, (head, middle, ends, ip_sum, tcp_sum, base, ident, sequence, ack, flags, window, value, echo)
+
+
+def _find_stamps(options: bytes) -> tuple[int, int, int]:
+    """(layout of the packets that will follow, timestamp, echo) from the options of a SYN, in whatever order."""
+    at = 0
+    while at + 1 < len(options) and options[at]:
+        if options[at] == _STAMP_KIND and at + 10 <= len(options):
+            return _STAMPED, *_SACKS.unpack_from(options, at + 2)
+        at += 1 if options[at] == _NO_OPERATION else max(2, options[at + 1])
+    return _BARE, 0, 0
 
 
 def _find_sacks(rest: bytes, size: int, ack: int) -> tuple[int, bytes] | None:

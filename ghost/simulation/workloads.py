@@ -46,7 +46,9 @@ class Bulk:
         total: int | None = None,
         client_port: int = 40001,
         seed: int = 1,
+        rng: Random | None = None,
     ) -> None:
+        """`rng` makes the content by `randbytes`; without it the content is noise."""
         self.start = pair.now
         near: Socket = (_client_address(pair), client_port)
         far: Socket = (GATEWAY, 5001)
@@ -58,7 +60,7 @@ class Bulk:
             self._to_source,
             lambda packet, now: pair.send(packet, from_server=is_download),
             is_opener=not is_download,
-            rng=Random(seed),
+            rng=rng or Random(seed),
             total=total,
         )
         self.sink = TcpSink(

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from ghost.compression import exchange, tcp
+from ghost.compression import exchange, tcp, zstd
 from ghost.compression.agreement import Agreement
-from ghost.compression.payload import PacketCompressor
+from ghost.compression.dictionaries import kind_of
+from ghost.compression.payload import PacketCompressor, looks_random
 from ghost.compression.references import References
+from ghost.compression.streams import Streams
 from ghost.constants import MAX_SYMBOL
 from ghost.tunnel.flows import Flow, FlowQueue, FlowTable
 from ghost.wire import frames, records
@@ -24,6 +26,10 @@ from ghost.wire.inner import TCP, Inner
 
 LARGEST_PROMPT: Final = 1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
 LEAST_PART: Final = 256  # bytes of room below which a part is not begun
+THOROUGH_BELOW: Final = 250e3  # bytes a second: zstd then takes less than 3 % of a core
+QUICK_BELOW: Final = 12.5e6  # and here a fifth; what is faster needs no compression
+SMALLEST_STREAMED: Final = 32  # bytes of payload
+MAX_SUSPECTS: Final = 1024
 HALF_SMALL_IDS: Final = 1 << frames.SMALL_PROMPT_ID_BITS - 1
 
 
@@ -52,8 +58,11 @@ class Composer:
         "_known_prompt",
         "_newest_prompt",
         "_queue",
+        "_rate",
         "_references",
         "_staged",
+        "_streams",
+        "_suspects",
     )
 
     def __init__(self, agreement: Agreement) -> None:
@@ -65,7 +74,10 @@ class Composer:
         self._has_headers = agreement.headers
         self._known_prompt = self._newest_prompt = -1
         self._queue = FlowQueue()
+        self._rate = 0.0
         self._references = References()
+        self._streams = Streams(agreement.streams)
+        self._suspects: dict[bytes, None] = {}
         self._staged: _Staged | None = None
 
     @property
@@ -92,6 +104,7 @@ class Composer:
         if len(packet) <= LARGEST_PROMPT and (inner.is_pure_ack or is_sparse):
             self._newest_prompt = prompt_id
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
+        self._rate = rate
         self._queue.push(flow, packet, rate=rate)
         return None
 
@@ -99,6 +112,22 @@ class Composer:
         """The prompt arrived."""
         self._known_prompt = max(self._known_prompt, prompt_id)
         self._references.on_acked(prompt_id)
+
+    def on_lost(self, lost: frames.Lost) -> None:
+        """The receiver does not hold what we build on: begin anew."""
+        if lost.what == frames.LOST_LANE:
+            lane = self._flows.lane(lost.number)
+            if lane is not None:
+                lane.header = None
+                self._streams.forget(lost.number)
+        elif lost.what == frames.LOST_REFERENCE:
+            self._references.forget(lost.number & 0xFF)
+
+    def distrust(self, key: bytes) -> None:
+        """The other direction of this flow carries credentials."""
+        self._suspects[key] = None
+        if len(self._suspects) > MAX_SUSPECTS:
+            del self._suspects[next(iter(self._suspects))]
 
     def prompt_frame(self, prompt_id: int, record: bytes) -> bytes:
         """The frame of a prompt record. One byte of the id is enough where the receiver can tell the rest.
@@ -160,11 +189,29 @@ class Composer:
         packed = tcp.compress(lane.header, packet) if lane.header is not None else None
         if packed is None:
             lane.header = tcp.remember(packet)
-            return self._compress(flow, packet)
+            return records.Encoding.PLAIN, packet
         delta, payload, lane.header = packed
         self.saved_by_headers += len(packet) - len(payload) - len(delta)
-        encoding, body = self._compress(flow, payload)
-        return records.Encoding.DELTA_ZSTD if encoding else records.Encoding.DELTA, delta + body
+        encoding, body = self._pack_payload(flow, payload)
+        return encoding, delta + body
+
+    def _pack_payload(self, flow: Flow, payload: bytes) -> tuple[int, bytes]:
+        """Of a TCP segment whose header is sent as a delta."""
+        if len(payload) < SMALLEST_STREAMED or not flow.shrinkage.is_due() or self._compressor is None:
+            return records.Encoding.DELTA, payload
+        if looks_random(payload):
+            flow.shrinkage.note(did_shrink=False)
+            return records.Encoding.DELTA, payload
+        if not flow.watch.note(payload) or flow.key in self._suspects or self._rate > QUICK_BELOW:
+            return records.Encoding.DELTA, payload
+        effort = zstd.THOROUGH if self._rate < THOROUGH_BELOW else zstd.QUICK
+        packed = self._streams.compress(flow.lane.flow_id, payload, effort=effort, kind=kind_of(payload))
+        flow.shrinkage.note(did_shrink=packed is not None)
+        if packed is None:
+            return records.Encoding.DELTA, payload
+        is_new, body = packed
+        self.saved_by_payload += len(payload) - len(body)
+        return records.Encoding.STREAM_START if is_new else records.Encoding.STREAM, body
 
     def _pack_alone(self, flow: Flow, packet: bytes) -> tuple[int, bytes]:
         parsed = exchange.parse(packet)

@@ -61,13 +61,14 @@ class Connection:
         self.received_bytes = 0
         self.inner_sent_bytes = 0
         self.inner_received_bytes = 0
+        composer = Composer(compression)
         self.sender = Sender(
-            composer=Composer(compression),
+            composer=composer,
             max_rate=max_rate,
             pad=lambda size: profile.padding(size, rng),
             now=now,
         )
-        self.receiver = Receiver(compression)
+        self.receiver = Receiver(compression, distrust=composer.distrust)
         self._is_server = is_server
         self._rng = rng
         self._replay = ReplayWindow()
@@ -113,6 +114,8 @@ class Connection:
                 _HANDLERS[type(frame)](self, frame, now)
         finally:  # an authentic packet is acknowledged even if a frame of it made no sense
             self._acks.on_packet(packet_number, is_ack_eliciting=is_eliciting, is_urgent=is_urgent, now=now)
+            for lost in self.receiver.take_lost():
+                self._queue_control(frames.encode_lost(lost), is_eliciting=True)
             if is_eliciting and not self._is_server:
                 self._nudge_at = now + NUDGE_AFTER
 
@@ -286,6 +289,9 @@ class Connection:
         if frame.token == self._challenge:
             self._is_validated = True
 
+    def _on_lost(self, frame: frames.Lost, now: float) -> None:
+        self.sender.composer.on_lost(frame)
+
     def _on_close(self, frame: frames.Close, now: float) -> None:
         self.closed_by_peer = frames.CLOSE_REASONS.get(frame.reason, "unknown reason")
 
@@ -298,5 +304,6 @@ _HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
     frames.Prompt: Connection._on_prompt,
     frames.Challenge: Connection._on_challenge,
     frames.Response: Connection._on_response,
+    frames.Lost: Connection._on_lost,
     frames.Close: Connection._on_close,
 }

@@ -15,6 +15,7 @@ from collections import OrderedDict, deque
 from typing import Final
 
 from ghost.compression import tcp
+from ghost.compression.credentials import Watch
 from ghost.compression.payload import Shrinkage
 from ghost.compression.references import PromptMemory
 from ghost.wire.inner import TCP, Inner
@@ -61,6 +62,7 @@ class Flow:
         "is_in_turn",
         "shrinkage",
         "prompt_memory",
+        "watch",
         "_level",
         "_seen",
     )
@@ -75,6 +77,7 @@ class Flow:
         self.is_in_turn = False
         self.shrinkage = Shrinkage()
         self.prompt_memory = PromptMemory()
+        self.watch = Watch()
         self._level = 0.0
         self._seen = now
 
@@ -88,22 +91,28 @@ class Flow:
 class FlowTable:
     """The flows of one connection, least recently used first."""
 
-    __slots__ = ("_flows", "_unused")
+    __slots__ = ("_flows", "_lanes")
 
     def __init__(self) -> None:
         self._flows: OrderedDict[bytes, Flow] = OrderedDict()
-        self._unused = map(Lane, range(MAX_FLOWS))
+        self._lanes: list[Lane] = []
 
     def __len__(self) -> int:
         return len(self._flows)
+
+    def lane(self, flow_id: int) -> Lane | None:
+        """The lane of that id, if it was ever used."""
+        return self._lanes[flow_id] if flow_id < len(self._lanes) else None
 
     def find(self, inner: Inner, now: float) -> Flow:
         flow = self._flows.get(inner.key)
         if flow is not None:
             self._flows.move_to_end(inner.key)
             return flow
-        lane = next(self._unused, None)
-        if lane is None:
+        if len(self._lanes) < MAX_FLOWS:
+            lane = Lane(len(self._lanes))
+            self._lanes.append(lane)
+        else:
             oldest = next((flow for flow in self._flows.values() if not flow.packets), None)
             if oldest is None:  # every flow has packets waiting: the newcomer shares a lane's order, and its fate
                 return next(iter(self._flows.values()))

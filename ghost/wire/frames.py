@@ -14,6 +14,7 @@ one of them at most: what solving for missing symbols may cost is bounded by the
     CLOSE     0x0c  reason: 1
     PROMPT    0x0e  size of the record: 1 | low byte of the prompt id: 1 | one record
     PROMPT    0x10-0x2f, 0x40-0x7f  low byte of the prompt id: 1 | rest of a short prompt whose code is the type
+    LOST      0x80  size: 2 | what: 1 | number: 2; see Lost
     0x80-0xff       size: 2 | body; a receiver that does not know the type skips it
 
 Any other type makes the packet malformed. Frames are named tuples because several are made for every datagram.
@@ -43,6 +44,8 @@ TOKEN_SIZE = 8
 
 _PAD, _PING, _ACK, _SYMBOL, _REPAIR, _PROMPT = 0x00, 0x01, 0x02, 0x04, 0x06, 0x08
 _CHALLENGE, _RESPONSE, _CLOSE, _SMALL_PROMPT, _SKIPPABLE = 0x0A, 0x0B, 0x0C, 0x0E, 0x80
+_LOST = 0x80
+_LOST_BODY = Struct(">BHBH")
 
 _ACK_HEAD = Struct(">BIIH")
 _ACK_TAIL = Struct(">IBH")
@@ -113,13 +116,22 @@ class Response(NamedTuple):
     token: bytes
 
 
+class Lost(NamedTuple):
+    """The sender of this frame cannot restore what builds on LOST_LANE or LOST_REFERENCE of that number."""
+
+    what: int
+    number: int
+
+
 class Close(NamedTuple):
     """The peer ends the connection; see CLOSE_REASONS."""
 
     reason: int
 
 
-Frame = Ping | Ack | Symbol | Repair | Prompt | Challenge | Response | Close
+Frame = Ping | Ack | Symbol | Repair | Prompt | Challenge | Response | Lost | Close
+
+LOST_LANE, LOST_REFERENCE = 0, 1
 
 CLOSE_REASONS = {0: "stopped", 1: "replaced by a newer connection", 2: "protocol violation", 3: "revoked"}
 
@@ -174,6 +186,10 @@ def encode_response(token: bytes) -> bytes:
     return bytes([_RESPONSE]) + token
 
 
+def encode_lost(lost: Lost) -> bytes:
+    return _LOST_BODY.pack(_LOST, 3, lost.what, lost.number)
+
+
 def encode_close(reason: int) -> bytes:
     return bytes([_CLOSE, reason])
 
@@ -204,6 +220,8 @@ def decode(plaintext: bytes) -> list[Frame]:
                     raise PeerError("malformed")
                 if kind == _PROMPT:
                     frames.append(_decode_prompt(plaintext[start:at]))
+                elif kind == _LOST and at - start == 3:
+                    frames.append(Lost(plaintext[start], plaintext[start + 1] << 8 | plaintext[start + 2]))
                 continue
             if kind in shorts.SIZES:
                 frame, at = _decode_short(plaintext, at, shorts.SIZES[kind])

@@ -35,8 +35,10 @@ class Encoding(IntEnum):
     ZSTD = 1
     DELTA = 2
     """In a flow's order: the TCP header as a difference to that of the packet before."""
-    DELTA_ZSTD = 3
-    """The same with the payload compressed."""
+    STREAM = 3
+    """The same with the payload as the next piece of the flow's stream of history."""
+    STREAM_START = 5
+    """The same with the first piece of a new one."""
     ALONE = 4
     """The header in its short form, of UDP or an echo."""
     REFERENCE = 8
