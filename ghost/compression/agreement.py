@@ -9,7 +9,7 @@ from ghost.compression.zstd import is_available
 from ghost.wire import hello
 
 MODES = ("auto", "headers", "off")
-DEFAULT_MEMORY = 8 << 20
+DEFAULT_MEMORY = 16 << 20
 """Bytes that a connection's streams of history may take at their sender."""
 
 

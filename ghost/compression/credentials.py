@@ -1,8 +1,8 @@
 """Which flows carry secrets that an onlooker could guess at by the lengths of what is compressed.
 
 Whoever can put text into a flow beside a secret, and see by how much it shrinks, learns the secret piece by piece
-(CRIME, BREACH, VORACLE). So a flow that asks by HTTP is never compressed, nor is one in which a cookie or an authorization
-was seen, from that packet on and in both directions.
+(CRIME, BREACH, VORACLE). So a flow that asks by HTTP is never compressed, nor is one in which a cookie or an
+authorization was seen, from that packet on and in both directions.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     body = [kind: 1] | slack: 1 | pieces of the stream | slack zeros          the kind only where a stream begins
 
 The slack makes short bodies come in few lengths, because a length is what an onlooker sees. The sender keeps its most
-recently used streams, the receiver twice as many: a lane may be waiting for a lost record while others run ahead. A
-piece whose stream the receiver no longer has is dropped, and the sender told.
+recently used streams as far as its memory goes, the receiver twice as many as were agreed: a lane may be waiting for a
+lost record while others run ahead. A piece whose stream the receiver no longer has is dropped, and the sender told.
 """
 
 from __future__ import annotations
@@ -17,47 +17,71 @@ from ghost.compression.dictionaries import DICTIONARIES, Kind
 from ghost.errors import PeerError
 
 MEMORY: Final = 1 << 20
-"""Bytes that a stream takes at its sender, measured 0.6 to 0.9 MB; at its receiver a third of it, but twice as many."""
+"""Bytes of memory for which a receiver holds two streams, each 0.5 MB at most; a sender's are of different sizes."""
 MAX_COUNT: Final = 255
 BUCKET: Final = 16  # bytes
 BUCKETED: Final = 256  # bytes of body up to which lengths are rounded up
+RESTART_AFTER: Final = 48 << 10  # bytes fed to a stream before it may give way to one of another effort
+MOST_RESTARTS: Final = 3
 _LEAST_GAIN: Final = 1 / 16
 MAX_PAYLOAD: Final = 65535
+
+
+class _Held:
+    """A stream that the sender keeps, and the bytes that went into it."""
+
+    __slots__ = ("stream", "effort", "fed", "restarts")
+
+    def __init__(self, effort: zstd.Effort, kind: Kind, restarts: int) -> None:
+        self.stream = zstd.compressor(effort, DICTIONARIES[kind])
+        self.effort = effort
+        self.fed = 0
+        self.restarts = restarts
+
+    def suits(self, effort: zstd.Effort) -> bool:
+        """Whether to go on: a stream cannot change its effort, and its history is worth more than a small change."""
+        return effort == self.effort or self.restarts >= MOST_RESTARTS or self.fed < RESTART_AFTER
 
 
 class Streams:
     """The sending end's side."""
 
-    __slots__ = ("_count", "_streams")
+    __slots__ = ("_count", "_room", "_streams")
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._streams: OrderedDict[int, zstd.Compressor] = OrderedDict()  # least recently used first
+        self._room = count * MEMORY  # bytes of memory that are left
+        self._streams: OrderedDict[int, _Held] = OrderedDict()  # least recently used first
 
     def compress(self, lane: int, payload: bytes, *, effort: zstd.Effort, kind: Kind) -> tuple[bool, bytes] | None:
         """(does a stream begin, body), or None where it does not shrink: then the history is gone."""
-        stream = self._streams.get(lane)
+        held = self._streams.get(lane)
         head = b""
-        is_new = stream is None
-        if stream is None:
-            if not self._count:
-                return None
-            stream = self._streams[lane] = zstd.compressor(effort, DICTIONARIES[kind])
-            head = bytes((kind,))
-            if len(self._streams) > self._count:
-                self._streams.popitem(last=False)
-        else:
+        if held is not None and held.suits(effort):
             self._streams.move_to_end(lane)
-        pieces = stream.compress(payload)
+        else:
+            restarts = held.restarts + 1 if held is not None else 0
+            self.forget(lane)
+            if effort.memory > self._count * MEMORY:
+                return None
+            self._room -= effort.memory
+            while self._room < 0 or len(self._streams) >= self._count:
+                self.forget(next(iter(self._streams)))
+            held = self._streams[lane] = _Held(effort, kind, restarts)
+            head = bytes((kind,))
+        pieces = held.stream.compress(payload)
+        held.fed += len(payload)
         slack = -(len(pieces) + len(head) + 1) % BUCKET if len(pieces) < BUCKETED else 0
         body = b"".join((head, bytes((slack,)), pieces, bytes(slack)))
         if len(body) > len(payload) * (1 - _LEAST_GAIN):
-            del self._streams[lane]
+            self.forget(lane)
             return None
-        return is_new, body
+        return bool(head), body
 
     def forget(self, lane: int) -> None:
-        self._streams.pop(lane, None)
+        held = self._streams.pop(lane, None)
+        if held is not None:
+            self._room += held.effort.memory
 
 
 class StreamTable:

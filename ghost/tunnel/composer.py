@@ -26,8 +26,9 @@ from ghost.wire.inner import TCP, Inner
 
 LARGEST_PROMPT: Final = 1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
 LEAST_PART: Final = 256  # bytes of room below which a part is not begun
-THOROUGH_BELOW: Final = 250e3  # bytes a second: zstd then takes less than 3 % of a core
-QUICK_BELOW: Final = 12.5e6  # and here a fifth; what is faster needs no compression
+EFFORTS: Final = ((64e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
+"""Below which rate, in bytes a second: each takes up to a fifth of a core there; what is faster needs none."""
+GAIN_SHARE: Final = 1 / 32  # of a packet in the average of what compression gains
 SMALLEST_STREAMED: Final = 32  # bytes of payload
 MAX_SUSPECTS: Final = 1024
 HALF_SMALL_IDS: Final = 1 << frames.SMALL_PROMPT_ID_BITS - 1
@@ -54,6 +55,7 @@ class Composer:
         "saved_by_payload",
         "_compressor",
         "_flows",
+        "_gain",
         "_has_headers",
         "_known_prompt",
         "_newest_prompt",
@@ -71,6 +73,7 @@ class Composer:
         self.saved_by_payload = 0
         self._compressor = PacketCompressor() if agreement.zstd else None
         self._flows = FlowTable()
+        self._gain = 1.0  # bytes of inner packets for one sent: queues are measured in the former
         self._has_headers = agreement.headers
         self._known_prompt = self._newest_prompt = -1
         self._queue = FlowQueue()
@@ -105,7 +108,7 @@ class Composer:
             self._newest_prompt = prompt_id
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         self._rate = rate
-        self._queue.push(flow, packet, rate=rate)
+        self._queue.push(flow, packet, rate=rate * self._gain)
         return None
 
     def on_prompt_acked(self, prompt_id: int) -> None:
@@ -179,6 +182,7 @@ class Composer:
             encoding, body = self._pack_in_order(flow, packet) if flow.is_tcp else self._pack_alone(flow, packet)
         else:
             encoding, body = self._compress(flow, packet)
+        self._gain += (len(packet) / (len(body) + 1) - self._gain) * GAIN_SHARE
         self._staged = _Staged(flow, encoding, body)
         if self._staged.needs_parts and not flow.is_tcp:
             flow.lane.header = None  # the receiver will see a packet in this lane that no TCP header can build on
@@ -202,9 +206,9 @@ class Composer:
         if looks_random(payload):
             flow.shrinkage.note(did_shrink=False)
             return records.Encoding.DELTA, payload
-        if not flow.watch.note(payload) or flow.key in self._suspects or self._rate > QUICK_BELOW:
+        effort = next((effort for limit, effort in EFFORTS if self._rate < limit), None)
+        if effort is None or not flow.watch.note(payload) or flow.key in self._suspects:
             return records.Encoding.DELTA, payload
-        effort = zstd.THOROUGH if self._rate < THOROUGH_BELOW else zstd.QUICK
         packed = self._streams.compress(flow.lane.flow_id, payload, effort=effort, kind=kind_of(payload))
         flow.shrinkage.note(did_shrink=packed is not None)
         if packed is None:
