@@ -21,6 +21,7 @@ from typing import Any, NoReturn, TextIO
 
 import configargparse
 
+from ghost.compression.agreement import DEFAULT_MEMORY
 from ghost.compression.agreement import MODES as COMPRESSIONS
 from ghost.constants import DEFAULT_PORT
 from ghost.errors import ConfigError
@@ -35,6 +36,7 @@ _ENVIRONMENT_PREFIX = "GHOST_"
 _MODE_KEY = "mode"
 _MAX_TUN_NAME = 15  # IFNAMSIZ less its end
 _BITS_PER_SECOND = {"bit": 1, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
+_BYTES = {"kb": 1 << 10, "mb": 1 << 20}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LEAST_RATE_BPS, _MOST_RATE_BPS = 1e3, 1e12
 _LONGEST = 10 * 365 * 86400.0
@@ -88,6 +90,11 @@ def tun_name(text: str) -> str:
 @_value("rate of 1kbit or more", "10mbit")
 def rate_bps(text: str) -> float:
     return _quantity(text, _BITS_PER_SECOND, least=_LEAST_RATE_BPS, most=_MOST_RATE_BPS)
+
+
+@_value("size of 0mb to 1000mb", "16mb")
+def memory(text: str) -> int:
+    return int(_quantity(text, _BYTES, least=0.0, most=1000 * _BYTES["mb"]))
 
 
 @_value("duration of 1s to 3650d", "24h")
@@ -146,6 +153,9 @@ OPTIONS: dict[str, Option] = {
     "tun-name": Option("name of the network device", "NAME", tun_name),
     "profile": Option("how traffic is disguised", "PROFILE", str, "noise", tuple(PROFILES)),
     "compression": Option("compress headers and contents, headers, or nothing", "WHAT", str, "auto", COMPRESSIONS),
+    "compression-memory": Option(
+        "memory for what flows have sent before, each connection", "SIZE", memory, f"{DEFAULT_MEMORY >> 20}mb"
+    ),
     "max-rate": Option("never send faster than this, for example 10mbit (default: find out)", "RATE", rate_bps),
     "listen": Option("where to wait for clients", "ADDR:PORT", listen_address, f"0.0.0.0:{DEFAULT_PORT}"),
     "subnet": Option("inner network; the server takes its first address", "NET", subnet, "10.77.0.0/24"),
@@ -287,10 +297,11 @@ class CommonConfig:
     tun_name: str
     profile: str
     compression: str
+    compression_memory: int
     max_rate_bps: float | None
 
 
-COMMON_OPTIONS = ("state-dir", "log-level", "tun-name", "profile", "compression", "max-rate")
+COMMON_OPTIONS = ("state-dir", "log-level", "tun-name", "profile", "compression", "compression-memory", "max-rate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,5 +342,6 @@ def _common(options: argparse.Namespace) -> dict[str, Any]:
         "tun_name": options.tun_name,
         "profile": options.profile,
         "compression": options.compression,
+        "compression_memory": options.compression_memory,
         "max_rate_bps": options.max_rate,
     }

@@ -70,6 +70,7 @@ def _serve(config: ServerConfig, daemon: Daemon) -> None:
         subnet=config.subnet,
         profile=config.profile,
         compression=config.compression,
+        compression_memory=config.compression_memory,
         max_rate_bps=config.max_rate_bps,
         rng=random.SystemRandom(),
         now=now(),
