@@ -26,7 +26,8 @@ _PACKET_WINDOW_LOG: Final = 16  # no packet is longer
 MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _SIZE_FLAGS: Final = 0xE0  # of the frame header: any of them set announces a content size
 _LEVEL: Final = 3  # of packets by themselves: level 9 saves 1-2 % more of one for 1.5 times the time
-_PIECE: Final = 16 << 10  # bytes of output made at a time
+_MOST_OUTPUT: Final = 1 << 16
+"""Bytes that the package's stream writer makes at a time; it holds back what does not fit."""
 
 
 class Effort(NamedTuple):
@@ -112,7 +113,7 @@ class _PackageStream:
 
 
 class _PackageReader:
-    """The library's stream writer asks for no limit, so what it writes to counts."""
+    """The library's stream writer asks for no limit, so what it writes to counts; limits are below _MOST_OUTPUT."""
 
     __slots__ = ("_writer", "_pieces", "_room", "_is_new")
 
@@ -124,7 +125,7 @@ class _PackageReader:
         self._room = 0
         self._is_new = True
         sink: Any = self
-        self._writer = decoder.stream_writer(sink, write_size=_PIECE)
+        self._writer = decoder.stream_writer(sink, write_size=_MOST_OUTPUT)
 
     def write(self, piece: bytes) -> int:
         self._room -= len(piece)

@@ -107,11 +107,17 @@ class Connection:
         if address == self.address:
             self._credit += AMPLIFICATION * len(datagram)
         is_eliciting = is_urgent = False
+        fault: PeerError | None = None
         try:
             for frame in frames.decode(plaintext):
                 is_eliciting |= not isinstance(frame, (frames.Ack, frames.Close))
                 is_urgent |= isinstance(frame, frames.Ping)
-                _HANDLERS[type(frame)](self, frame, now)
+                try:
+                    _HANDLERS[type(frame)](self, frame, now)
+                except PeerError as error:  # what stands behind it is acknowledged too, so it must count
+                    fault = fault or error
+            if fault is not None:
+                raise fault
         finally:  # an authentic packet is acknowledged even if a frame of it made no sense
             self._acks.on_packet(packet_number, is_ack_eliciting=is_eliciting, is_urgent=is_urgent, now=now)
             for lost in self.receiver.take_lost():
