@@ -51,10 +51,15 @@ class Sender:
         "congestion",
         "loss_rate",
         "rtt",
+        "control_bytes",
+        "copied_bytes",
         "last_eliciting",
+        "padding_bytes",
         "probes_unanswered",
+        "repair_bytes",
         "repairs_sent",
         "retransmitted",
+        "retransmitted_bytes",
         "sent_bytes",
         "_in_flight",
         "_next_packet_number",
@@ -87,7 +92,10 @@ class Sender:
         self.repairs_sent = 0
         self.retransmitted = 0
         self.sent_bytes = 0
-        """On the wire, headers included."""
+        """On the wire, headers included; of these:"""
+        self.repair_bytes = self.retransmitted_bytes = self.copied_bytes = self.padding_bytes = 0
+        self.control_bytes = 0
+        """Of whole datagrams that carry neither a symbol nor a prompt record: acknowledgements, keep-alives, probes."""
         self._in_flight = LossDetector()
         self._next_packet_number = 0
         self._owed_probes = 0
@@ -208,7 +216,11 @@ class Sender:
             parts.append(frames.PING) if symbol is None else parts.insert(0, frames.PING)
         plaintext = b"".join(parts)
         if symbol is None:
-            plaintext += frames.padding(min(self._pad(len(plaintext)), max(0, most - len(plaintext))))
+            padding = min(self._pad(len(plaintext)), max(0, most - len(plaintext)))
+            plaintext += frames.padding(padding)
+            self.padding_bytes += padding
+            if not prompts:
+                self.control_bytes += len(plaintext) + PACKET_OVERHEAD + WIRE_HEADERS
         elif symbol != CODED:
             self._window.on_sent(symbol, self._next_packet_number)
         is_eliciting = is_head_eliciting or is_probe or bool(prompts) or symbol is not None
@@ -282,6 +294,7 @@ class Sender:
                 break
             room -= len(frame)
             parts.append(frame)
+            self.copied_bytes += len(frame) if record.in_flight else 0
             ids.append(record.prompt_id)
             self._prompts.on_sent(record, now=now, copies=copies, rate=self.congestion.pacing_rate)
         return tuple(ids), room
@@ -321,6 +334,7 @@ class Sender:
         self._repairs.repairs += 1
         self.retransmitted += 1
         parts.append(frames.encode_symbol(symbol_id, self._window.payload(symbol_id)))
+        self.retransmitted_bytes += len(parts[-1])
         return symbol_id
 
     def _append_repair(self, parts: list[bytes], room: int, members: list[int]) -> int | None:
@@ -332,6 +346,7 @@ class Sender:
             return None
         self._repairs.repairs += 1
         self.repairs_sent += 1
+        self.repair_bytes += len(frame)
         parts.append(frame)
         return CODED
 
