@@ -181,11 +181,10 @@ def apply(last: Header, body: bytes, *, steps: int) -> tuple[Header, int]:
     return (kind, service, ttl, addresses, pair[:2] + sequence.to_bytes(2, "big"), ident), at
 
 
-def restore(last: Header, body: bytes, *, steps: int, expand: Callable[[bytes], bytes] | None = None) -> bytes:
+def restore(last: Header, body: bytes, *, steps: int, expand: Callable[[bytes], bytes]) -> bytes:
     """The packet from delta and payload, which `expand` decompresses."""
     header, at = apply(last, body, steps=steps)
-    payload = body[at:]
-    return build(header, payload if expand is None else expand(payload))
+    return build(header, expand(body[at:]))
 
 
 def _next(ident: int, steps: int) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from ghost.compression import zstd
+from ghost.errors import PeerError
 
 MAX_PACKET: Final = 65535
 _SMALLEST: Final = 128  # below it the frame's own bytes eat what is gained (measured: 0.97 for packets up to 200 bytes)
@@ -19,6 +20,23 @@ _LEAST_GAIN: Final = 1 / 16  # a packet that shrinks by less is sent plain and c
 _MOST_FAILURES: Final = 8  # counted; the rest after them is 256 packets
 _SAMPLE: Final = 192  # bytes: of random ones 135 are different on average, with a spread of 6; of text less than 70
 _MOST_DIFFERENT: Final = 110
+
+
+BUCKET: Final = 16  # bytes
+BUCKETED: Final = 256  # bytes up to which lengths are rounded up: they are what an onlooker sees
+
+
+def pad(body: bytes, *, ahead: int = 0) -> bytes:
+    """slack: 1 | body | slack zeros. A short one's length, that of what stands `ahead` counted, is one of few."""
+    slack = -(ahead + 1 + len(body)) % BUCKET if len(body) < BUCKETED else 0
+    return b"".join((bytes((slack,)), body, bytes(slack)))
+
+
+def unpad(padded: bytes) -> bytes:
+    """The body; PeerError for what `pad` cannot have made."""
+    if len(padded) < 2 or padded[0] >= BUCKET or padded[0] + 1 >= len(padded):
+        raise PeerError("malformed")
+    return padded[1 : len(padded) - padded[0]]
 
 
 def looks_random(data: bytes) -> bool:

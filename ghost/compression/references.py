@@ -13,6 +13,7 @@ So a record is restored as it was, or dropped, whatever was lost, repeated or ov
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Final
 
 from ghost.compression import exchange, tcp
@@ -68,8 +69,17 @@ class References:
         self._held: OrderedDict[int, Reference | None] = OrderedDict.fromkeys(range(COUNT))  # least recently used first
         self._pending: dict[int, Reference] = {}  # by the prompt that defines it
 
-    def compress(self, packet: bytes, protocol: int, memory: PromptMemory, *, prompt_id: int, now: float) -> bytes:
-        """The record of a prompt packet, or its short form."""
+    def compress(
+        self,
+        packet: bytes,
+        protocol: int,
+        memory: PromptMemory,
+        *,
+        prompt_id: int,
+        now: float,
+        shrink: Callable[[bytes], bytes | None] = lambda payload: None,
+    ) -> bytes:
+        """The record of a prompt packet, or its short form. `shrink` compresses a payload of UDP, or does not."""
         self._pending.pop(prompt_id, None)  # of a record that was dropped before it got this id
         is_tcp = protocol == TCP
         known = memory.known
@@ -79,8 +89,10 @@ class References:
             self._held.move_to_end(known.number)
         is_due = memory.has_sent and now - memory.defined_at >= REDEFINE_AFTER
         memory.has_sent = True
-        pack = self._pack_tcp if is_tcp else self._pack_exchange
-        return pack(packet, known, memory if is_due else None, prompt_id, now)
+        owner = memory if is_due else None
+        if is_tcp:
+            return self._pack_tcp(packet, known, owner, prompt_id, now)
+        return self._pack_exchange(packet, known, owner, prompt_id, now, shrink)
 
     def on_acked(self, prompt_id: int) -> None:
         """The prompt arrived, and what it defines with it."""
@@ -125,7 +137,13 @@ class References:
         return _record(encoding, BYTES[known.number], new, delta, payload)
 
     def _pack_exchange(
-        self, packet: bytes, known: Reference | None, owner: PromptMemory | None, prompt_id: int, now: float
+        self,
+        packet: bytes,
+        known: Reference | None,
+        owner: PromptMemory | None,
+        prompt_id: int,
+        now: float,
+        shrink: Callable[[bytes], bytes | None],
     ) -> bytes:
         parsed = exchange.parse(packet)
         if parsed is None:
@@ -134,6 +152,10 @@ class References:
         delta = None
         if known is not None:
             delta = exchange.difference(known.header, header, steps=prompt_id - known.prompt_id)
+        if (shrunk := shrink(payload)) is not None:  # then it defines nothing: what shrinks is seldom a steady flow
+            if known is None or delta is None:
+                return _record(Encoding.ALONE_ZSTD, exchange.encode(header), shrunk)
+            return _record(Encoding.REFERENCE_ZSTD, BYTES[known.number], delta, shrunk)
         new = b""
         if owner is not None and (delta is None or len(delta) > _IDEAL_SIZE):
             new = self._define(header, None, owner, prompt_id=prompt_id, now=now)
@@ -164,8 +186,11 @@ class ReferenceTable:
     def __init__(self) -> None:
         self._held: dict[int, _Held] = {}
 
-    def restore(self, record: bytes, prompt_id: int) -> bytes:
-        """The packet of a compressed prompt record or short form; PeerError for nonsense."""
+    def restore(self, record: bytes, prompt_id: int, *, expand: Callable[[bytes], bytes]) -> bytes:
+        """The packet of a compressed prompt record or short form; PeerError for nonsense.
+
+        `expand` is the counterpart of `shrink`.
+        """
         if record[0] in shorts.SIZES:
             return self._restore_short(record, prompt_id)
         encoding, body = record[0] & records.ENCODING_MASK, record[1:]
@@ -180,6 +205,11 @@ class ReferenceTable:
                 packet = exchange.build(header, body[1 + used :])
                 self._define(body[0], prompt_id, header, None)
                 return packet
+            if encoding == Encoding.REFERENCE_ZSTD:
+                origin, last, growth = self._find(body[0], prompt_id)
+                if growth is not None:
+                    raise PeerError("malformed")
+                return exchange.restore(last, body[1:], steps=prompt_id - origin, expand=expand)
             if encoding not in (Encoding.REFERENCE, Encoding.REFERENCE_DEFINE):
                 raise PeerError("malformed")
             at = 1 + (encoding == Encoding.REFERENCE_DEFINE)

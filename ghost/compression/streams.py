@@ -14,13 +14,12 @@ from typing import Final
 
 from ghost.compression import zstd
 from ghost.compression.dictionaries import DICTIONARIES, Kind
+from ghost.compression.payload import pad, unpad
 from ghost.errors import PeerError
 
 MEMORY: Final = 1 << 20
 """Bytes of memory for which a receiver holds two streams, each 0.5 MB at most; a sender's are of different sizes."""
 MAX_COUNT: Final = 255
-BUCKET: Final = 16  # bytes
-BUCKETED: Final = 256  # bytes of body up to which lengths are rounded up
 RESTART_AFTER: Final = 48 << 10  # bytes fed to a stream before it may give way to one of another effort
 MOST_RESTARTS: Final = 3
 _LEAST_GAIN: Final = 1 / 16
@@ -71,8 +70,7 @@ class Streams:
             head = bytes((kind,))
         pieces = held.stream.compress(payload)
         held.fed += len(payload)
-        slack = -(len(pieces) + len(head) + 1) % BUCKET if len(pieces) < BUCKETED else 0
-        body = b"".join((head, bytes((slack,)), pieces, bytes(slack)))
+        body = head + pad(pieces, ahead=len(head))
         if len(body) > len(payload) * (1 - _LEAST_GAIN):
             self.forget(lane)
             return None
@@ -103,9 +101,7 @@ class StreamTable:
             body = body[1:]
         if stream is None:
             raise PeerError("reference")
-        if len(body) < 2 or body[0] >= len(body) or body[0] >= BUCKET:
-            raise PeerError("malformed")
-        payload = stream.decompress(body[1 : len(body) - body[0]], MAX_PAYLOAD)
+        payload = stream.decompress(unpad(body), MAX_PAYLOAD)
         self._streams[lane] = stream
         if len(self._streams) > self._count:
             self._streams.popitem(last=False)

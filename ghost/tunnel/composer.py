@@ -11,12 +11,13 @@ an empty symbol is sent in parts, which its flow's order then joins again.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from ghost.compression import exchange, tcp, zstd
 from ghost.compression.agreement import Agreement
 from ghost.compression.dictionaries import kind_of
-from ghost.compression.payload import PacketCompressor, looks_random
+from ghost.compression.payload import PacketCompressor, looks_random, pad
 from ghost.compression.references import References
 from ghost.compression.streams import Streams
 from ghost.constants import MAX_SYMBOL
@@ -167,8 +168,11 @@ class Composer:
 
     def _prompt(self, flow: Flow, packet: bytes, protocol: int, prompt_id: int, now: float) -> bytes:
         if self._has_headers:
-            record = self._references.compress(packet, protocol, flow.prompt_memory, prompt_id=prompt_id, now=now)
-            self.saved_by_headers += len(packet) + 1 - len(record)
+            before = self.saved_by_payload
+            record = self._references.compress(
+                packet, protocol, flow.prompt_memory, prompt_id=prompt_id, now=now, shrink=partial(self._shrink, flow)
+            )
+            self.saved_by_headers += len(packet) + 1 - len(record) - (self.saved_by_payload - before)
             return record
         encoding, body = self._compress(flow, packet)
         return records.encode(records.Record(encoding, True, True, records.UNORDERED, 0, body), is_sized=False)
@@ -201,7 +205,10 @@ class Composer:
 
     def _pack_payload(self, flow: Flow, payload: bytes) -> tuple[int, bytes]:
         """Of a TCP segment whose header is sent as a delta."""
-        if len(payload) < SMALLEST_STREAMED or not flow.shrinkage.is_due() or self._compressor is None:
+        if len(payload) < SMALLEST_STREAMED:
+            flow.watch.note(payload)  # a name and a password are short
+            return records.Encoding.DELTA, payload
+        if self._compressor is None or not flow.shrinkage.is_due():
             return records.Encoding.DELTA, payload
         if looks_random(payload):
             flow.shrinkage.note(did_shrink=False)
@@ -223,7 +230,23 @@ class Composer:
             return self._compress(flow, packet)
         head = exchange.encode(parsed[0])
         self.saved_by_headers += exchange.HEADER_SIZE - len(head)
+        shrunk = self._shrink(flow, parsed[1])
+        if shrunk is not None:
+            return records.Encoding.ALONE_ZSTD, head + shrunk
         return records.Encoding.ALONE, head + parsed[1]
+
+    def _shrink(self, flow: Flow, payload: bytes) -> bytes | None:
+        """A payload of UDP compressed by itself, if that pays and nothing in it must stay unguessed."""
+        if self._compressor is None:
+            return None
+        body = self._compressor.compress(payload, flow.shrinkage)
+        if body is None or not flow.watch.note(payload):
+            return None
+        padded = pad(body)
+        if len(padded) >= len(payload):
+            return None
+        self.saved_by_payload += len(payload) - len(padded)
+        return padded
 
     def _compress(self, flow: Flow, data: bytes) -> tuple[int, bytes]:
         if self._compressor is not None:

@@ -17,7 +17,7 @@ from typing import Final
 from ghost.compression import exchange, tcp
 from ghost.compression.agreement import Agreement
 from ghost.compression.credentials import METHOD_SIZE, METHODS, has_mark, reverse
-from ghost.compression.payload import MAX_PACKET, PacketCompressor
+from ghost.compression.payload import MAX_PACKET, PacketCompressor, unpad
 from ghost.compression.references import ReferenceTable
 from ghost.compression.streams import StreamTable
 from ghost.crypto.replay import ReplayWindow
@@ -175,7 +175,7 @@ class Receiver:
 
     def _restore_prompt(self, record: bytes, prompt_id: int) -> None:
         try:
-            self._packets.append(self._references.restore(record, prompt_id))
+            self._packets.append(self._references.restore(record, prompt_id, expand=self._expand))
         except PeerError as error:
             if error.reason == "reference":
                 self._lost[frames.Lost(frames.LOST_REFERENCE, record[1])] = None
@@ -209,9 +209,10 @@ class Receiver:
             packet = body
         elif encoding == Encoding.ZSTD:
             packet = self._decompress(body)
-        elif encoding == Encoding.ALONE and self._has_headers:
+        elif encoding in (Encoding.ALONE, Encoding.ALONE_ZSTD) and self._has_headers:
             header, payload_at = exchange.decode(body)
-            packet = exchange.build(header, body[payload_at:])
+            payload = body[payload_at:]
+            packet = exchange.build(header, self._expand(payload) if encoding == Encoding.ALONE_ZSTD else payload)
         else:
             raise PeerError("malformed")
         if flow is not None and self._has_headers:
@@ -227,6 +228,9 @@ class Receiver:
             parsed = inner.parse(packet)
             if parsed is not None and parsed.protocol == inner.TCP:
                 distrust(reverse(parsed.key))
+
+    def _expand(self, padded: bytes) -> bytes:
+        return self._decompress(unpad(padded))
 
     def _decompress(self, body: bytes) -> bytes:
         if self._compressor is None:

@@ -41,11 +41,14 @@ class Encoding(IntEnum):
     """The same with the first piece of a new one."""
     ALONE = 4
     """The header in its short form, of UDP or an echo."""
+    ALONE_ZSTD = 6
+    """The same with the payload compressed by itself."""
     REFERENCE = 8
     """In prompts only, as all that follow: the header as a difference to a reference."""
     PLAIN_DEFINE = 9
     ALONE_DEFINE = 10
     REFERENCE_DEFINE = 11
+    REFERENCE_ZSTD = 12
 
 
 class Record(NamedTuple):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ghost.compression.payload import unpad
 from ghost.compression.references import COUNT, REDEFINE_AFTER, PromptMemory, References, ReferenceTable
 from ghost.errors import PeerError
 from ghost.wire import frames, records
@@ -21,10 +22,14 @@ RESTORABLE = {
 }
 
 
+def _restore(table: ReferenceTable, record: bytes, prompt_id: int) -> bytes:
+    return table.restore(record, prompt_id, expand=unpad)
+
+
 def restore(table: ReferenceTable, record: bytes, prompt_id: int) -> bytes:
     if record[0] == records.WHOLE | Encoding.PLAIN:
         return record[1:]
-    return table.restore(record, prompt_id)
+    return _restore(table, record, prompt_id)
 
 
 def acknowledgement(make_tcp: Make, number: int, *, ports: bytes = b"\x9c\x40\x01\xbb") -> bytes:
@@ -103,7 +108,7 @@ def test_a_record_made_for_an_earlier_reference_of_the_same_number_is_refused(ma
     references, memory, table = References(), PromptMemory(), ReferenceTable()
     for number in range(2):
         record = references.compress(acknowledgement(make_tcp, number), TCP, memory, prompt_id=number, now=0.0)
-        table.restore(record, number) if number else None
+        _restore(table, record, number) if number else None
         references.on_acked(number)
     late = references.compress(acknowledgement(make_tcp, 2), TCP, memory, prompt_id=2, now=0.0)
     others = [PromptMemory() for _ in range(COUNT)]
@@ -113,7 +118,7 @@ def test_a_record_made_for_an_earlier_reference_of_the_same_number_is_refused(ma
             packet = acknowledgement(make_tcp, again, ports=index.to_bytes(4, "big"))
             restore(table, references.compress(packet, TCP, other, prompt_id=prompt_id, now=1.0), prompt_id)
     with pytest.raises(PeerError, match="reference"):
-        table.restore(late, 2)
+        _restore(table, late, 2)
     assert references.compress(acknowledgement(make_tcp, 3), TCP, memory, prompt_id=999, now=1.0)[0] == (
         records.WHOLE | Encoding.PLAIN_DEFINE
     )
@@ -141,15 +146,15 @@ def test_a_flow_whose_headers_do_not_change_defines_once(make_udp: Make) -> None
 @given(st.binary(min_size=1, max_size=60), st.sampled_from(sorted(RESTORABLE)))
 def test_any_record_restores_or_is_a_peers_fault(make_tcp: Make, make_udp: Make, data: bytes, head: int) -> None:
     table = ReferenceTable()
-    table.restore(bytes((records.WHOLE | Encoding.PLAIN_DEFINE, 0)) + make_tcp(stamps=(1, 2)), 0)
+    _restore(table, bytes((records.WHOLE | Encoding.PLAIN_DEFINE, 0)) + make_tcp(stamps=(1, 2)), 0)
     definition = References()
     memory = PromptMemory()
     for number in range(2):
         record = definition.compress(make_udp(b"x"), UDP, memory, prompt_id=number, now=0.0)
-    table.restore(record[:1] + b"\x01" + record[2:], 1)
+    _restore(table, record[:1] + b"\x01" + record[2:], 1)
     for record in (bytes((head,)) + data, data):
         try:
-            packet = table.restore(record, 5)
+            packet = _restore(table, record, 5)
         except PeerError:
             continue
         assert parse(packet) is not None or record[0] == records.WHOLE | Encoding.PLAIN_DEFINE

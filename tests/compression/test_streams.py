@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ghost.compression import zstd
 from ghost.compression.dictionaries import DICTIONARIES, Kind
-from ghost.compression.streams import BUCKET, MAX_PAYLOAD, Streams, StreamTable
+from ghost.compression.payload import BUCKET
+from ghost.compression.streams import MAX_PAYLOAD, Streams, StreamTable
 from ghost.errors import PeerError
 
 LINE = b"%d: the quick brown fox jumps over the lazy dog, and what it says is %d\n"
