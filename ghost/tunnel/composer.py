@@ -30,6 +30,7 @@ LEAST_PART: Final = 256  # bytes of room below which a part is not begun
 EFFORTS: Final = ((64e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
 """Below which rate, in bytes a second: each takes up to a fifth of a core there; what is faster needs none."""
 GAIN_SHARE: Final = 1 / 32  # of a packet in the average of what compression gains
+LEAST_GAIN: Final = 1.25  # from which queues are measured anew: headers alone gain less
 SMALLEST_STREAMED: Final = 32  # bytes of payload
 MAX_SUSPECTS: Final = 1024
 HALF_SMALL_IDS: Final = 1 << frames.SMALL_PROMPT_ID_BITS - 1
@@ -109,7 +110,7 @@ class Composer:
             self._newest_prompt = prompt_id
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         self._rate = rate
-        self._queue.push(flow, packet, rate=rate * self._gain)
+        self._queue.push(flow, packet, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
         return None
 
     def on_prompt_acked(self, prompt_id: int) -> None:
