@@ -1,5 +1,6 @@
 """One direction of a bad link, in virtual time: packets go in with a time and come out later, damaged or not
-at all.
+at all. Several senders may share a link, each in a lane of its own: one queue for all, and every packet comes
+out of the lane that it went into.
 
 Flow of a packet, in this order:
 
@@ -30,8 +31,12 @@ EARLY = 0.1
 few."""
 
 IN_FLIGHT_LIMIT = 1 << 16
-"""Packets under way at once, about 100 MB of full ones; beyond that they count as dropped by the queue, so
+"""Packets of one lane under way at once, about 100 MB of full ones; beyond that they count as dropped by the queue, so
 that a fast sender on a slow link without a rate cannot eat the host's memory."""
+
+
+Heap = list[tuple[float, int, bytes, int]]
+"""Packets under way: (due, sequence, packet, size on the wire)."""
 
 
 @dataclass(slots=True)
@@ -83,7 +88,7 @@ class Link:
         self._duplicate_random = _stream(rng)
         self._reorder_random = _stream(rng)
         self._jitter_random = _stream(rng)
-        self._heap: list[tuple[float, int, bytes, int]] = []  # due, sequence, packet, size on the wire
+        self._heap: Heap = []
         self._sequence = 0
         self._next_free = now
         self._last_due = now
@@ -107,6 +112,21 @@ class Link:
         A packet finds room while the wait is no longer than `spec.queue`, so the queue never holds more than
         that plus one packet.
         """
+        self._carry(self._heap, packet, now, overhead)
+
+    def next_delivery(self) -> float | None:
+        """When the next packet arrives, None while nothing is under way."""
+        return self._heap[0][0] if self._heap else None
+
+    def deliver(self, now: float) -> list[bytes]:
+        """All packets that have arrived by now, in the order of their arrival."""
+        return self._take(self._heap, now)
+
+    def lane(self) -> Lane:
+        """A way over this link for one more sender."""
+        return Lane(self)
+
+    def _carry(self, heap: Heap, packet: bytes, now: float, overhead: int) -> None:
         spec, stats = self.spec, self.stats
         size = len(packet) + overhead
         stats.in_packets += 1
@@ -136,7 +156,7 @@ class Link:
         if lost:
             stats.lost += 1
             return
-        if len(self._heap) >= IN_FLIGHT_LIMIT:
+        if len(heap) >= IN_FLIGHT_LIMIT:
             stats.queue_dropped += 1
             return
         if corruption < spec.corrupt:
@@ -149,20 +169,15 @@ class Link:
             stats.reordered += 1
         else:
             due = self._last_due = max(leave + spec.delay + jitter, self._last_due)
-        heappush(self._heap, (due, self._sequence, packet, size))
+        heappush(heap, (due, self._sequence, packet, size))
         self._sequence += 1
         if duplicated:
-            heappush(self._heap, (due, self._sequence, packet, size))
+            heappush(heap, (due, self._sequence, packet, size))
             self._sequence += 1
             stats.duplicated += 1
 
-    def next_delivery(self) -> float | None:
-        """When the next packet arrives, None while nothing is under way."""
-        return self._heap[0][0] if self._heap else None
-
-    def deliver(self, now: float) -> list[bytes]:
-        """All packets that have arrived by now, in the order of their arrival."""
-        heap, stats = self._heap, self.stats
+    def _take(self, heap: Heap, now: float) -> list[bytes]:
+        stats = self.stats
         arrived = []
         while heap and heap[0][0] <= now:
             _, _, packet, size = heappop(heap)
@@ -192,6 +207,32 @@ class Link:
     def _is_blacked_out(self, time: float) -> bool:
         spec = self.spec
         return (time - self._blackout_start) % spec.blackout_period >= spec.blackout_period - spec.blackout_length
+
+
+class Lane:
+    """One sender's way over a link that it shares with others; the queue, the losses and `link.stats` are common."""
+
+    __slots__ = ("link", "_heap")
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self._heap: Heap = []
+
+    def send(self, packet: bytes, now: float, *, overhead: int = UDP_OVERHEAD) -> None:
+        """As `Link.send`."""
+        self.link._carry(self._heap, packet, now, overhead)
+
+    def next_delivery(self) -> float | None:
+        """When the next packet of this lane arrives, None while none is under way."""
+        return self._heap[0][0] if self._heap else None
+
+    def deliver(self, now: float) -> list[bytes]:
+        """The packets of this lane that have arrived by now, in the order of their arrival."""
+        return self.link._take(self._heap, now)
+
+
+Way = Link | Lane
+"""What a sender needs of a link, shared or not."""
 
 
 def _stream(rng: random.Random) -> Callable[[], float]:

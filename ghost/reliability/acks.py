@@ -14,19 +14,24 @@ from typing import Final
 ACK_EVERY: Final = 10  # packets; simulated between 1 and 32: goodput equal within 2 %, p99 delay +20 % at 32
 MAX_ACK_DELAY: Final = 0.010  # seconds
 REPEATS: Final = 32
+MAX_OWED: Final = 8
 MAX_BITMAP_BITS: Final = 255 * 8
 
 
 class AckTracker:
     """Received packet numbers of one connection; authenticated, fresh ones only."""
 
-    __slots__ = ("largest", "largest_time", "deadline", "_first", "_bitmap", "_pending", "_history")
+    __slots__ = ("largest", "newest", "newest_time", "deadline", "_first", "_bitmap", "_pending", "_owed", "_history")
 
     def __init__(self) -> None:
         self.largest = -1
-        self.largest_time = 0.0
+        self.newest = -1
+        """The ack-eliciting packet that arrived last, at `newest_time`: where packets overtake others it is seldom the
+        largest, and it alone tells of the path as it is."""
+        self.newest_time = 0.0
         self.deadline: float | None = None
         """When an acknowledgement must leave by itself; None while no packet waits for one."""
+        self._owed = 0  # to probes, one each: a burst of losses on the way back ends after so many packets
         self._first = 0
         self._bitmap = 0  # bit i: _first + i has arrived
         self._pending = 0
@@ -36,13 +41,15 @@ class AckTracker:
         """`is_urgent`: the sender probes and wants to hear at once."""
         is_gap = packet_number > self.largest + 1
         if packet_number > self.largest:
-            self.largest, self.largest_time = packet_number, now
+            self.largest = packet_number
             if packet_number - self._first >= MAX_BITMAP_BITS:
                 self._forget_below(packet_number - MAX_BITMAP_BITS // 2)
         if packet_number >= self._first:
             self._bitmap |= 1 << (packet_number - self._first)
         if is_ack_eliciting:
+            self.newest, self.newest_time = packet_number, now
             self._pending += 1
+            self._owed = min(self._owed + is_urgent, MAX_OWED)
             is_urgent = is_urgent or self._pending >= ACK_EVERY or (is_gap and self._pending > 1)
             due = now if is_urgent else now + MAX_ACK_DELAY
             if self.deadline is None or due < self.deadline:
@@ -54,6 +61,10 @@ class AckTracker:
 
     def on_sent(self) -> None:
         """An acknowledgement with that state has left."""
+        self._owed -= 1
+        if self._owed > 0:
+            return
+        self._owed = 0
         if len(self._history) == REPEATS:
             self._forget_below(self._history[0])
         self._history.append(self.largest)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
+from statistics import median
 from typing import Final
 
 from ghost.constants import FULL_PACKET
@@ -36,16 +37,22 @@ HEADROOM: Final = (
 
 LEAST_HORIZON: Final = 0.020  # seconds: on shorter round trips batches and acknowledgements set the pace of news
 SPAN_PACKETS: Final = 10
+START_SPAN_PACKETS: Final = 4
 
 START_GAIN: Final = 2.0
 START_QUEUE: Final = 0.006  # seconds, or 8 % of the round trip: a queue that scheduling noise does not explain
+START_PUSH: Final = 0.1  # seconds at most of sending twice the rate before it is known what became of it
+START_PUSH_PACKETS: Final = 4
 START_STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
 START_SAMPLES: Final = 5
+STAGNANT: Final = 1.25  # times what was delivered a round ago: less growth than that is none
+STAGNANT_ROUNDS: Final = 2
 START_PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow start is
 PAYING: Final = 1.4  # times what was delivered a round ago, when twice as much is sent
 
 DRAIN_PERIOD: Final = 1.0  # seconds, at least 10 round trips
 DRAIN_GAIN: Final = 0.90
+DRAIN_GAIN_DEEP: Final = 0.75  # where a steady delay is taken for the path's own: it might be ours
 DRAIN_GAIN_AFTER_START: Final = 0.5  # START leaves up to a round trip's worth of queue
 DRAIN_MOST: Final = 4  # horizons or measurements: by then the queue is not ours
 DRAINED: Final = 0.03  # more arriving than sent by less than this share: there is no queue left to arrive from
@@ -62,6 +69,8 @@ CONGESTED: Final = 0.025  # seconds of queue beyond twice the target: what is lo
 PROBE_FIRST: Final = 0.01
 PROBE_AFTER_START: Final = 0.08  # START that ended before a queue was seen may have ended far too early
 MOST_LOSS: Final = 0.67  # beyond it the rate is at fault whatever a trial said: no such link is pressed harder
+PROBE_NOISY: Final = 0.03
+NOISE: Final = 2.0
 PROBE_MOST: Final = 0.5
 HOLD_FIRST: Final = 1.0  # seconds without growth after a loss that the rate had caused, doubled each time
 HOLD_MOST: Final = 16.0
@@ -90,21 +99,31 @@ class CongestionControl:
         "_samples",
         "_updated",
         "_min_rtt",
+        "_smoothed_rtt",
         "_mode_since",
         "_drained",
         "_floors",
+        "_floor",
+        "_spread",
         "_next_drain",
         "_unsaturated_since",
         "_probe",
         "_grown_at",
+        "_busy",
         "_excess",
+        "_path_loss",
         "_rate_before",
         "_hold",
         "_hold_until",
         "_round_rate",
         "_round_ends",
         "_round_delivered",
-        "_last_round_delivered",
+        "_last_round_peak",
+        "_last_rounds_delivered",
+        "_stagnant_rounds",
+        "_round_peak",
+        "_has_rate",
+        "_pushing_since",
     )
 
     def __init__(self, *, max_rate: float | None, now: float) -> None:
@@ -118,21 +137,29 @@ class CongestionControl:
         self._max_rate = max_rate or float("inf")
         self._samples = 0
         self._updated = now
-        self._min_rtt = INITIAL_RTT
+        self._min_rtt = self._smoothed_rtt = INITIAL_RTT
         self._mode_since = now
         self._drained: list[float] = []  # queue samples of the drain that is under way
-        self._floors: deque[float] = deque(maxlen=FLOORS)  # what was left after the last drains
+        self._floors: deque[tuple[float, float]] = deque(maxlen=FLOORS)  # what the last drains left, and its spread
+        self._floor = self._spread = 0.0
         self._next_drain = now
         self._unsaturated_since: float | None = None
         self._probe = PROBE_FIRST
         self._grown_at = now
+        self._busy = 0.0  # the share of the last horizon in which a queue showed
         self._excess = ExcessLoss(now)
+        self._path_loss = 0.0
         self._rate_before = 0.0  # the trial's cut
         self._hold = HOLD_FIRST
         self._hold_until = now
         self._round_rate = self.rate  # START at most doubles it until the round ends
         self._round_ends = now
-        self._round_delivered = self._last_round_delivered = 0.0
+        self._round_delivered = self._last_round_peak = 0.0
+        self._last_rounds_delivered: deque[float] = deque(maxlen=2)
+        self._stagnant_rounds = 0
+        self._round_peak = 0.0
+        self._has_rate = False
+        self._pushing_since: float | None = None
         self._set_pacing(START_GAIN)
 
     @property
@@ -144,8 +171,10 @@ class CongestionControl:
     @property
     def window(self) -> float:
         """Bytes in flight beyond which nothing more is sent, whatever the pacing says."""
+        if not self._samples:
+            return INITIAL_PACKETS * FULL_PACKET
         gain = START_GAIN if self.mode is Mode.START else 1.0
-        return max(gain * self.rate * (1.6 * self._min_rtt + HEADROOM), LEAST_WINDOW)
+        return max(gain * self.rate * (1.6 * self._horizon + HEADROOM), LEAST_WINDOW)
 
     @property
     def likely_rate(self) -> float:
@@ -160,7 +189,14 @@ class CongestionControl:
     @property
     def is_congested(self) -> bool:
         """Whether losses are now more likely the queue's than the path's."""
-        return self.queue > CONGESTED + 2 * self.target
+        return self.queue > CONGESTED + 2 * self.target + self.noise
+
+    @property
+    def noise(self) -> float:
+        """Seconds by which the queue's measure varies without a queue."""
+        if not self.delay.is_noisy:
+            return 2 * self.delay.jitter
+        return max(NOISE * self.delay.jitter, self._spread)
 
     def on_ack(
         self,
@@ -170,41 +206,57 @@ class CongestionControl:
         acked_bytes: int,
         ack_delay: float,
         rtt: RttEstimator,
+        has_backlog: bool,
         now: float,
     ) -> None:
-        """`packet` is the largest newly acknowledged one, `arrived` its arrival on the receiver's clock.
+        """`packet` is the reference packet, `arrived` its arrival on the receiver's clock.
 
-        `acked_bytes` are all that was acknowledged so far.
+        `acked_bytes` are all that was acknowledged so far. `has_backlog`: more is waiting than may leave.
         """
-        if not self._samples:
-            self.rate = max(self.rate, INITIAL_PACKETS * FULL_PACKET / rtt.min_rtt)
         self._samples += 1
-        self._min_rtt = rtt.min_rtt
-        self.delay.update(arrived - packet.time, rtt.latest - ack_delay, now=now, min_rtt=rtt.min_rtt)
-        self.queue = max(0.0, self.delay.queue - min(self._floors, default=0.0))
-        horizons = 1.0 if self.mode is Mode.STEADY else 0.5
-        window = max(horizons * self._horizon + 4 * self.delay.jitter, SPAN_PACKETS * FULL_PACKET / self.rate)
+        self._min_rtt, self._smoothed_rtt = rtt.min_rtt, rtt.smoothed
+        self.delay.update(
+            arrived - packet.time,
+            rtt.latest - ack_delay,
+            grain=FULL_PACKET / self.rate,
+            round_trip_time=rtt.smoothed,
+            now=now,
+        )
+        self.queue = max(0.0, self.delay.queue - self._floor)
+        if self.mode is Mode.START:
+            horizon, packets = min(0.5 * self._horizon, 0.8 * START_PUSH), START_SPAN_PACKETS
+        else:
+            horizon, packets = self._horizon * (1.0 if self.mode is Mode.STEADY else 0.5), SPAN_PACKETS
+        window = max(horizon + 4 * self.delay.jitter, packets * FULL_PACKET / self.rate)
         has_span = self._span.update(packet, arrived=arrived, acked_bytes=acked_bytes, window=window)
         if self._excess.is_on_trial:
             self._set_pacing(1.0)
         elif self.mode is Mode.START:
-            self._on_start_ack(has_span, window, now)
+            self._on_start_ack(packet, has_span, window, rtt, has_backlog, now)
         elif self.mode is Mode.DRAIN:
             self._on_drain_ack(packet, has_span, window, now)
         else:
             self._on_steady_ack(packet, has_span, window, now)
         self._updated = now
 
-    def on_fates(self, acked: list[SentPacket], lost: list[SentPacket], *, burst: float, now: float) -> None:
-        """Packets known to have arrived or to be lost; `burst` is the mean length of a run of losses."""
-        if self.is_congested:
-            self._excess.restart(now)  # the queue's drops, and the queue is being dealt with
+    def on_fates(
+        self, acked: list[SentPacket], lost: list[SentPacket], *, loss: float, burst: float, now: float
+    ) -> None:
+        """Packets known to have arrived or to be lost.
+
+        `loss` is the path's rate of loss as far as it is known, `burst` the mean length of a run of losses.
+        """
+        self._path_loss = min(loss, MOST_LOSS)
+        if self.is_congested:  # the queue's drops, and the queue is being dealt with
+            self._excess.abandon(now)
             return
         verdict = self._excess.update(acked, lost, rate=self.rate, burst=burst, horizon=self._horizon, now=now)
         if self._excess.loss > MOST_LOSS and self._span.delivered:
             self.rate = min(self.rate, self._span.delivered / (1 - MOST_LOSS))
         if verdict is Verdict.EXCESS and self._is_start_paying():
             self._excess.acquit()
+        elif verdict is Verdict.EXCESS and self.mode is Mode.START and len(self._last_rounds_delivered) < 2:
+            self._excess.dismiss()
         elif verdict is Verdict.EXCESS:
             self._rate_before = self.rate
             delivered = self._span.delivered or (1 - self._excess.loss) * self.rate
@@ -212,6 +264,8 @@ class CongestionControl:
             self._set_pacing(1.0)
         elif verdict is Verdict.INNOCENT:
             self.rate = max(self.rate, self._rate_before) if self._excess.loss < MOST_LOSS else self.rate
+            self._stagnant_rounds, self._last_round_peak = 0, 0.0
+            self._last_rounds_delivered.clear()
         elif verdict is Verdict.GUILTY:
             self._probe = PROBE_AFTER_START if self.mode is Mode.START else PROBE_FIRST
             self.mode, self._mode_since = Mode.STEADY, now
@@ -225,32 +279,66 @@ class CongestionControl:
     def on_path_change(self) -> None:
         self._span.forget()
         self._floors.clear()
+        self._floor = self._spread = 0.0
         self.delay = QueueDelay()
 
-    def _on_start_ack(self, has_span: bool, window: float, now: float) -> None:
+    def _on_start_ack(
+        self, packet: SentPacket, has_span: bool, window: float, rtt: RttEstimator, has_backlog: bool, now: float
+    ) -> None:
         span, jitter = self._span, self.delay.jitter
-        if has_span:
-            if now >= self._round_ends:
-                self._round_rate, self._round_ends = self.rate, now + self._horizon
-                self._round_delivered, self._last_round_delivered = span.delivered, self._round_delivered
-            self.rate = max(self.rate, min(span.rate, 2 * self._round_rate))
         has_queue = self.queue > max(START_QUEUE, 0.08 * self._min_rtt) + 3 * jitter
+        if has_span:
+            # Behind a full queue only what arrives tells of the path; in front of it losses would blur the picture.
+            self._round_peak = max(self._round_peak, span.delivered if has_queue else span.rate)
+            self._round_delivered = max(self._round_delivered, span.delivered)
+            if now >= self._round_ends:
+                is_stagnant = self._round_peak < STAGNANT * self._last_round_peak and not packet.is_app_limited
+                self._stagnant_rounds = self._stagnant_rounds + 1 if is_stagnant else 0
+                push = self._push
+                length = rtt.smoothed + (push if push < rtt.smoothed else 0.0)
+                self._round_rate, self._round_ends = self.rate, now + max(length, LEAST_HORIZON)
+                self._round_peak, self._last_round_peak = 0.0, self._round_peak
+                self._last_rounds_delivered.append(self._round_delivered)
+                self._round_delivered = 0.0
+            best = min(span.rate, 2 * self._round_rate)
+            self.rate = max(self.rate, best) if self._has_rate else best
+            self._has_rate = True
         is_stretched = has_span and span.stretch > START_STRETCH + jitter / window
-        if self._samples >= START_SAMPLES and has_queue and is_stretched:
-            self.rate = span.rate
+        is_clear = not self.delay.is_noisy and self._samples >= START_SAMPLES and has_queue and is_stretched
+        is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or self.delay.is_noisy)
+        if is_clear or is_full:
+            self.rate = min(span.rate, span.delivered / (1 - self._path_loss))
             self._drain(DRAIN_GAIN_AFTER_START, now)
         else:
-            self._set_pacing(START_GAIN)
+            self._set_pacing(self._start_gain(rtt, has_backlog, now))
+
+    def _start_gain(self, rtt: RttEstimator, has_backlog: bool, now: float) -> float:
+        """Twice the rate for a while, then once until news of it is here: on a long path more would be a flood.
+
+        Without a backlog what is sent is the application's doing, which waits for news as well.
+        """
+        push = self._push
+        if not has_backlog:
+            self._pushing_since = None
+        elif self._pushing_since is None or now - self._pushing_since > push + rtt.smoothed:
+            self._pushing_since = now
+        is_pushing = self._pushing_since is None or now - self._pushing_since < push
+        return START_GAIN if is_pushing else 1.0
+
+    @property
+    def _push(self) -> float:
+        return max(START_PUSH, START_PUSH_PACKETS * FULL_PACKET / self.rate, 8 * self.delay.jitter)
 
     def _is_start_paying(self) -> bool:
         """Whether in START more is delivered than a round or two ago, as it is where the path has room."""
-        former = self._last_round_delivered
-        return self.mode is Mode.START and bool(former) and self._span.delivered > PAYING * former
+        former = self._last_rounds_delivered
+        return self.mode is Mode.START and len(former) == former.maxlen and self._span.delivered > PAYING * former[0]
 
     def _drain(self, gain: float, now: float) -> None:
         self.mode, self._mode_since = Mode.DRAIN, now
         self._drained.clear()
-        self._set_pacing(gain)
+        # With a queue the span rate is the bottleneck's, without one no more than was sent: below both it empties.
+        self._set_pacing(gain * min(1.0, (self._span.rate or self.rate) / self.rate))
 
     def _on_drain_ack(self, packet: SentPacket, has_span: bool, window: float, now: float) -> None:
         """Only packets sent since the drain began tell of it; the latter half of them what it left."""
@@ -258,10 +346,17 @@ class CongestionControl:
             self._drained.append(self.delay.queue)
         span = self._span
         is_empty = has_span and span.since >= self._mode_since and -span.stretch < DRAINED + self.delay.jitter / window
-        if is_empty:
+        is_late = now - self._mode_since > DRAIN_MOST * max(self._horizon, window)
+        is_over = is_empty or (is_late and len(self._drained) >= START_SAMPLES)
+        if self._drained and (is_empty or (is_over and (self.delay.is_noisy or not self._floors))):
             settled = sorted(self._drained[len(self._drained) // 2 :])
-            self._floors.append(settled[len(settled) // 2])
-        if is_empty or now - self._mode_since > DRAIN_MOST * max(self._horizon, window):
+            if self.delay.is_noisy:
+                middle, upper = settled[len(settled) // 2], settled[len(settled) * 9 // 10]
+                self._floors.append((middle, upper - middle))
+            else:
+                self._floors.append((settled[0], 0.0))
+            self._floor, self._spread = (median(values) for values in zip(*self._floors, strict=True))
+        if is_over:
             self.mode, self._mode_since = Mode.STEADY, now
             self._next_drain = now + max(DRAIN_PERIOD, 10 * self._min_rtt)
             self._unsaturated_since = None
@@ -271,32 +366,39 @@ class CongestionControl:
         span, queue, target, jitter = self._span, self.queue, self.target, self.delay.jitter
         # While a queue grows or shrinks the span rate is the bottleneck's. While it does neither it may be no
         # more than what was sent, so it can only raise the estimate.
-        is_bottleneck = abs(span.stretch) > STRETCH_LIMIT + 2 * jitter / window and not packet.is_app_limited
+        noise = self.noise
+        has_queue = queue >= target / 2 + noise
+        self._busy += (has_queue - self._busy) * min(1.0, (now - self._updated) / self._horizon)
+        if self.delay.is_noisy:  # a moment says little
+            has_queue = self._busy > 0.5
+            queue = queue if has_queue else min(queue, target)
+        is_changing = abs(span.stretch) > STRETCH_LIMIT + 2 * jitter / window
+        is_bottleneck = has_queue and is_changing and not packet.is_app_limited
         served = span.rate
-        if self.is_congested:  # a full queue drops what is too much: only what arrives tells of the bottleneck
-            served = min(served, span.delivered / (1 - min(self._excess.floor, MOST_LOSS)))
+        if self.is_congested and has_queue:  # a full queue drops what is too much: only what arrives tells of the bottleneck
+            served = min(served, span.delivered / (1 - self._path_loss))
             is_bottleneck = is_bottleneck or served < self.rate
         if has_span and span.since >= self._mode_since and (is_bottleneck or served > self.rate):
             share = min(1.0, 2 * (now - self._updated) / window)
             self.rate += share * (served - self.rate)
-        has_queue = queue >= target / 2 + 2 * jitter
         if has_queue:
-            self._probe = PROBE_FIRST
+            self._probe = PROBE_NOISY if self.delay.is_noisy else PROBE_FIRST
         if has_queue or packet.is_app_limited:
             self._unsaturated_since = None
         elif self._unsaturated_since is None:
             self._unsaturated_since = now
         else:
             self._grow(packet, window, now)
-        error = target - queue if queue < target else min(0.0, target + 2 * jitter - queue)
+        error = target - queue if queue < target else min(0.0, target + noise - queue)
         gain = 1 + max(-LARGEST_CUT, min(CREEP, QUEUE_GAIN * error / self._horizon))
-        if queue > 0.030 + target + 2 * jitter:
+        if queue > 0.030 + target + noise:
             gain = min(gain, 0.7)
-        elif queue > 0.004 + 2 * target + 2 * jitter:
+        elif queue > 0.004 + 2 * target + noise:
             gain = min(gain, 0.92)
         self._set_pacing(gain)
         if now >= self._next_drain:
-            self._drain(DRAIN_GAIN, now)
+            is_deep = self._floor > self.target and not self.delay.is_noisy
+            self._drain(DRAIN_GAIN_DEEP if is_deep else DRAIN_GAIN, now)
 
     def _grow(self, packet: SentPacket, window: float, now: float) -> None:
         """Probes an unsaturated path for more, a step at a time: only when all that the last step sent was served."""
@@ -313,7 +415,7 @@ class CongestionControl:
     @property
     def _horizon(self) -> float:
         """Seconds in which what is done now shows."""
-        return max(self._min_rtt, LEAST_HORIZON)
+        return max(self._min_rtt, self._smoothed_rtt / 2, LEAST_HORIZON)
 
     def _set_pacing(self, gain: float) -> None:
         self.rate = max(self.rate, LEAST_RATE)

@@ -14,7 +14,7 @@ from typing import Final
 
 from ghost.reliability.field import INVERSES, PRODUCTS, coefficient, payload_of, scale, unit
 
-MAX_ROWS: Final = 128  # twice the largest window that a sender codes over
+MAX_ROWS: Final = 240  # twice the largest window that a sender codes over
 KEPT: Final = 2048  # symbols: a round trip of 600 ms at 30 Mbit/s; 3 MB
 KEPT_WITHOUT_REPAIRS: Final = 128
 REPAIRS_EXPECTED: Final = 10.0  # seconds after a repair that another one may come

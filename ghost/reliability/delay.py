@@ -4,7 +4,7 @@ The receiver stamps arrivals with its own clock, so a sample is off by an unknow
 matter. The queue cannot be longer than what the round trip has grown by, which bounds the harm of two clocks that
 drift apart. The least of the last minute is the empty path; what a sample exceeds it by is queue, and jitter. (A
 window of 12 s is too short beside a flow that keeps the queue filled, simulated.) Samples are filtered by the median
-of five, or under jitter by the least of a third of a round trip.
+of five, or under jitter by the least of a round trip.
 """
 
 from __future__ import annotations
@@ -15,25 +15,31 @@ from typing import Final
 BASE_WINDOW: Final = 60.0  # seconds
 _BUCKETS: Final = 12
 JITTER_LIMIT: Final = 0.001  # seconds: above it the median of five is no longer a fair sample
+NOISE_WINDOW: Final = 0.7  # round trips
 _JITTER_GAIN: Final = 1 / 16
 
 
 class QueueDelay:
-    """`queue` and `jitter` in seconds."""
+    """`queue` and `jitter` in seconds; `is_noisy` where delays vary by more than the queueing of single packets."""
 
-    __slots__ = ("queue", "jitter", "_minima", "_bucket_start", "_last", "_recent", "_samples")
+    __slots__ = ("queue", "jitter", "is_noisy", "_minima", "_bucket_start", "_last", "_trend", "_recent", "_samples")
 
     def __init__(self) -> None:
         self.queue = 0.0
         self.jitter = 0.0
+        self.is_noisy = False
         self._minima: deque[tuple[float, float]] = deque(maxlen=_BUCKETS)  # (one way, round trip)
         self._bucket_start = float("-inf")
         self._last: float | None = None
+        self._trend = 0.0  # from sample to sample: a queue that grows evenly is no jitter
         self._samples = 0
-        self._recent: deque[tuple[float, float]] = deque(maxlen=64)
+        self._recent: deque[tuple[float, float]] = deque(maxlen=256)
 
-    def update(self, one_way: float, round_trip: float, *, now: float, min_rtt: float) -> None:
-        """`one_way` = arrival on the receiver's clock minus departure on ours; `round_trip` without the ack delay."""
+    def update(self, one_way: float, round_trip: float, *, grain: float, round_trip_time: float, now: float) -> None:
+        """`one_way` = arrival on the receiver's clock minus departure on ours; `round_trip` without the ack delay.
+
+        `grain` is the seconds that the path takes for one packet, `round_trip_time` the usual one.
+        """
         if now - self._bucket_start >= BASE_WINDOW / _BUCKETS:
             self._bucket_start = now
             self._minima.append((one_way, round_trip))
@@ -43,15 +49,18 @@ class QueueDelay:
         if self._last is not None:
             self._samples += 1
             gain = max(_JITTER_GAIN, 1 / self._samples)
-            self.jitter += gain * (abs(one_way - self._last) - self.jitter)
+            change = one_way - self._last
+            self.jitter += gain * (abs(change - self._trend) - self.jitter)
+            self._trend += gain * (change - self._trend)
         self._last = one_way
         queue = min(
             one_way - min(minimum[0] for minimum in self._minima),
             round_trip - min(minimum[1] for minimum in self._minima),
         )
         self._recent.append((now, queue))
-        if self.jitter > JITTER_LIMIT:
-            since = now - 0.3 * min_rtt
+        self.is_noisy = self.jitter > max(JITTER_LIMIT, grain)
+        if self.is_noisy:
+            since = now - NOISE_WINDOW * round_trip_time
             self.queue = min(delay for time, delay in self._recent if time >= since)
         else:
             latest = sorted(delay for _, delay in list(self._recent)[-5:])

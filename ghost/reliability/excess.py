@@ -60,12 +60,21 @@ class ExcessLoss:
     def is_on_trial(self) -> bool:
         return self._before is not None
 
+    def dismiss(self) -> None:
+        """Ends the trial at once: it is too early to tell."""
+        self._before = None
+
     def acquit(self) -> None:
         """Ends the trial at once: more was delivered as more was sent, so the last interval's loss is the path's."""
         self._before = None
         self.floor, self._floor_packets = self.loss, 2 * LEAST_PACKETS
 
-    def restart(self, now: float) -> None:
+    def abandon(self, now: float) -> None:
+        """What was lost until now has another cause, and no trial can tell."""
+        self._before = None
+        self._restart(now)
+
+    def _restart(self, now: float) -> None:
         """A new interval: of packets sent from now on."""
         self._since = now
         self._packets = self._lost = self._bytes = 0
@@ -92,7 +101,7 @@ class ExcessLoss:
             return Verdict.NOTHING
         is_used = self._bytes >= USED * rate * (newest - self._since)
         verdict = self._judge(rate, inflation) if is_used else Verdict.NOTHING
-        self.restart(now)
+        self._restart(now)
         return verdict
 
     def _judge(self, rate: float, inflation: float) -> Verdict:

@@ -70,8 +70,7 @@ class RepairPolicy:
         repairs: int,
         missing: int,
         rank: int,
-        reordering: int,
-        loss: float,
+        late: float,
         arrived: int,
         redundant: int,
         is_app_limited: bool,
@@ -79,13 +78,13 @@ class RepairPolicy:
     ) -> None:
         """News that is newer than any before.
 
-        `sources` and `repairs` are the totals when the newest acknowledged packet was sent; `missing` symbols below
-        the newest known one are unknown, `rank` equations for them wait, and `reordering` packets may just be late.
+        `sources` and `repairs` are the totals when the reference packet was sent; of the symbols up to it `missing`
+        are unknown, `rank` equations for them wait, and `late` packets may be expected still.
         `arrived` packets are newly acknowledged; `redundant` is the receiver's counter modulo 2**16. Where the sender
         had nothing else to send (`is_app_limited`), what is redundant took nobody's place and does not count.
         """
         self._acked_sources, self._acked_repairs = sources, repairs
-        self.need = max(0.0, missing - rank - (1 - loss) * reordering)
+        self.need = max(0.0, missing - rank - late)
         self._arrived += arrived
         self._redundant += (redundant - self._reported_redundant) & 0xFFFF
         self._reported_redundant = redundant

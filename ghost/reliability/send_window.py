@@ -19,16 +19,16 @@ _SHIFT_STEP: Final = 256
 
 
 class SendWindow:
-    """`missing` is ordered oldest first."""
+    """`settled` is the id below which a symbol that is not known has not arrived: what lies above may be on its way."""
 
-    __slots__ = ("next_id", "_payloads", "_last_packet", "_missing", "_base", "_unknown", "_highest_known")
+    __slots__ = ("next_id", "settled", "_payloads", "_last_packet", "_missing", "_base", "_unknown")
 
     def __init__(self) -> None:
         self.next_id = 0
+        self.settled = 0
         self._payloads: dict[int, bytes] = {}  # in order of id
         self._last_packet: dict[int, int] = {}
         self._missing: set[int] = set()
-        self._highest_known = -1
         self._base = 0
         self._unknown = 0  # bit i: the receiver does not know symbol _base + i; meets reports without a walk
 
@@ -78,7 +78,6 @@ class SendWindow:
         floor = expand(floor, bits=SYMBOL_ID_BITS, near=self.floor)
         if floor < self._base or floor > self.next_id:
             return
-        self._highest_known = max(self._highest_known, floor - 1, floor + bitmap.bit_length() if bitmap else -1)
         offset = floor - self._base
         news = (bitmap << (offset + 1) | (1 << offset) - 1) & self._unknown
         while news:
@@ -94,30 +93,30 @@ class SendWindow:
         return min(self._missing, default=None)
 
     @property
-    def missing_below_known(self) -> int:
-        """How many symbols the receiver lacks of those up to the newest that it knows."""
-        return (self._unknown & (1 << max(self._highest_known + 1 - self._base, 0)) - 1).bit_count()
+    def unknown_settled(self) -> int:
+        """How many of the settled symbols the receiver lacks."""
+        return (self._unknown & (1 << max(self.settled - self._base, 0)) - 1).bit_count()
 
     def is_codable(self, limit: int) -> bool:
         """Whether one repair can cover all that is missing: `limit` symbols, no further apart than it can say."""
         oldest = self.floor
-        return self.missing_below_known <= limit and self._highest_known - oldest < MAX_SPAN
+        return self.unknown_settled <= limit and self.settled - oldest <= MAX_SPAN
 
     def members(self, limit: int) -> list[int]:
         """What a repair should cover, at most `limit` symbols, ascending.
 
-        All that is missing below the newest known symbol, and the newest of those without news; the latter alone where
-        there is more missing than is codable.
+        All settled ones that are missing, and the newest of the others; the latter alone where there is more missing
+        than is codable.
         """
         tail: list[int] = []
         for symbol_id in reversed(self._payloads):
-            if symbol_id <= self._highest_known or len(tail) == limit:
+            if symbol_id < self.settled or len(tail) == limit:
                 break
             tail.append(symbol_id)
         missing: list[int] = []
         if not tail or self.is_codable(limit):
             for symbol_id in self._payloads:
-                if symbol_id > self._highest_known or len(missing) == limit:
+                if symbol_id >= self.settled or len(missing) == limit:
                     break
                 missing.append(symbol_id)
         chosen = missing + tail[: limit - len(missing)][::-1]

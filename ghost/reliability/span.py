@@ -43,6 +43,8 @@ class SpanRate:
         arrivals = self._arrivals
         if arrivals and (packet.number <= arrivals[-1].packet.number or arrived < arrivals[-1].arrived):
             return False
+        if arrivals and arrived - arrivals[-1].arrived > 2 * window:
+            arrivals.clear()  # a silence between them is no measure of the path's rate
         arrivals.append(_Arrival(arrived, acked_bytes, packet))
         while len(arrivals) > 2 and arrivals[1].arrived <= arrived - window:
             arrivals.popleft()

@@ -11,7 +11,7 @@ from collections import Counter
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final, NamedTuple, Protocol
 
-from ghost.chaos.link import Link
+from ghost.chaos.link import Link, Way
 from ghost.chaos.spec import LinkSpec
 from ghost.crypto.backend import Backend, choose
 from ghost.tunnel.client import ClientEndpoint
@@ -42,8 +42,8 @@ class Site(NamedTuple):
     name: str
     client: ClientEndpoint
     address: Address
-    up: Link
-    down: Link
+    up: Way
+    down: Way
 
 
 class Pair:
@@ -117,10 +117,11 @@ class Pair:
             backend=self.backend,
         )
 
-    def add_guest(self, name: str, invitation: Invitation | None = None) -> Site:
-        """One more client, on links like the first one's."""
+    def add_guest(self, name: str, invitation: Invitation | None = None, *, shares_links: bool = False) -> Site:
+        """One more client, on links like the first one's or on the very same ones."""
         up, down = (
-            Link(link.spec, random.Random(self._rng.getrandbits(64)), self.now) for link in (self.up, self.down)
+            link.lane() if shares_links else Link(link.spec, random.Random(self._rng.getrandbits(64)), self.now)
+            for link in (self.up, self.down)
         )
         client = self.new_client(invitation or self.new_invitation(name))
         guest = Site(name, client, (name, CLIENT[1]), up, down)
@@ -155,17 +156,21 @@ class Pair:
             self._step()
         self.now = end
 
-    def run_until_connected(self, limit: float = 30.0) -> float:
-        """Runs until the client is up; returns when that was."""
-        while self.address is None:
+    def run_until_connected(self, limit: float = 30.0, *, name: str = "client") -> float:
+        """Runs until the client or guest of that name is up; returns when that was. `limit` is a time of the clock."""
+        while self.address_of(name) is None:
             if self.now >= limit:
-                raise AssertionError(f"not connected after {limit} s: {self.client.snapshot(self.now)}")
+                raise AssertionError(f"not connected after {limit:g} s: {self.client_of(name).snapshot(self.now)}")
             self.run(0.005)
         return self.now
 
-    def send(self, packet: bytes, *, from_server: bool) -> None:
-        """An inner packet leaves the kernel of that end."""
-        (self.server if from_server else self.client).send_packet(packet, self.now)
+    def client_of(self, name: str) -> ClientEndpoint:
+        """The client or guest of that name."""
+        return next(site.client for site in self._sites() if site.name == name)
+
+    def send(self, packet: bytes, *, from_server: bool, name: str = "client") -> None:
+        """An inner packet leaves the kernel of the server, or of the client or guest of that name."""
+        (self.server if from_server else self.client_of(name)).send_packet(packet, self.now)
 
     def _sites(self) -> list[Site]:
         return [Site("client", self.client, self.client_address, self.up, self.down), *self.guests]

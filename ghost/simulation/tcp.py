@@ -1,12 +1,13 @@
 """A bulk transfer over TCP as a Linux kernel would run it, for what it does to a tunnel and a tunnel to it.
 
-The source has CUBIC, SACK, RACK-TLP (RFC 8985), proportional rate reduction (RFC 6937), the retransmission timeout of
-RFC 6298 with Linux's 200 ms floor, and takes a spurious timeout back (as RFC 5682). The sink acknowledges every
-second segment, at once where something is missing, or after 40 ms. Either end may open the connection.
+The source has CUBIC with proportional rate reduction (RFC 6937) or BBR with pacing, SACK, RACK-TLP (RFC 8985), the
+retransmission timeout of RFC 6298 with Linux's 200 ms floor, and takes a spurious timeout back (as RFC 5682). The sink
+acknowledges every second segment, at once where something is missing, or after 40 ms. Either end may open the
+connection.
 
 Both ends are sans-IO: they are told the time and hand packets to a callable. What Linux has and this has not:
-timestamps (its default; without them the MSS is 12 bytes larger), DSACK undo, ECN, segmentation offload, pacing (fq
-only), a receive window that grows (it is 6 MB from the start), and the close.
+timestamps (its default; without them the MSS is 12 bytes larger), DSACK undo, ECN, segmentation offload, pacing of
+CUBIC (fq only), a receive window that grows (it is 6 MB from the start), and the close.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from random import Random
 from typing import Final
 
 from ghost.constants import INNER_MTU
+from ghost.simulation.bbr import Bbr, Sample
 from ghost.simulation.cubic import Cubic
 from ghost.simulation.segments import ACK, MAX_SACKS, SYN, Codec, Range, Segment
 
@@ -34,6 +36,7 @@ DUPLICATE_THRESHOLD: Final = 3
 ROUNDING: Final = 1e-9  # seconds: sums of the same times in another order
 
 Send = Callable[[bytes, float], None]
+Control = Cubic | Bbr
 
 
 class TcpSink:
@@ -153,9 +156,10 @@ class _Fate(Enum):
 
 
 class _Sent:
-    """A segment not yet acknowledged; `order` counts transmissions."""
+    """A segment not yet acknowledged; `order` counts transmissions. `delivered`, `delivered_at` and `first_sent` are
+    what the rate of its delivery is counted from (draft-cheng-iccrg-delivery-rate-estimation)."""
 
-    __slots__ = ("payload", "time", "order", "fate", "is_repeat")
+    __slots__ = ("payload", "time", "order", "fate", "is_repeat", "delivered", "delivered_at", "first_sent")
 
     def __init__(self, payload: bytes) -> None:
         self.payload = payload
@@ -163,14 +167,16 @@ class _Sent:
         self.order = -1
         self.fate = _Fate.LOST
         self.is_repeat = False
+        self.delivered = 0
+        self.delivered_at = self.first_sent = 0.0
 
 
 class TcpSource:
     """The sending end: segments of MSS bytes from `rng`, for ever or until `total` bytes (rounded up to whole
-    segments). `cubic`, `stats`, `phase` and `srtt` may be looked at."""
+    segments). `control` is CUBIC unless given; it, `stats`, `phase` and `srtt` may be looked at."""
 
     __slots__ = (
-        "cubic",
+        "control",
         "stats",
         "phase",
         "srtt",
@@ -204,10 +210,24 @@ class TcpSource:
         "_timeout_at",
         "_probe_at",
         "_reorder_at",
+        "_pace_at",
+        "_delivered",
+        "_delivered_at",
+        "_first_sent",
+        "_newest_delivered",
     )
 
-    def __init__(self, codec: Codec, send: Send, *, is_opener: bool, rng: Random, total: int | None = None) -> None:
-        self.cubic = Cubic()
+    def __init__(
+        self,
+        codec: Codec,
+        send: Send,
+        *,
+        is_opener: bool,
+        rng: Random,
+        total: int | None = None,
+        control: Control | None = None,
+    ) -> None:
+        self.control: Control = control or Cubic()
         self.stats = TcpStats()
         self.phase = Phase.CLOSED
         self.srtt = 0.0
@@ -241,22 +261,30 @@ class TcpSource:
         self._timeout_at: float | None = None
         self._probe_at: float | None = None
         self._reorder_at: float | None = None
+        self._pace_at: float | None = None  # when pacing allows the next segment
+        self._delivered = 0  # segments ever
+        self._delivered_at = 0.0
+        self._first_sent = 0.0  # when the segment delivered last was sent
+        self._newest_delivered: _Sent | None = None  # of the acknowledgement that is being read
 
     def open(self, now: float) -> None:
         if self._is_opener:
             self._send_syn(now)
 
     def next_time(self) -> float | None:
-        times = (self._timeout_at, self._probe_at, self._reorder_at)
+        times = (self._timeout_at, self._probe_at, self._reorder_at, self._pace_at)
         return min((time for time in times if time is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
+        if self._pace_at is not None and self._pace_at <= now:
+            self._pace_at = None
+            self._transmit(now)
         if self._reorder_at is not None and self._reorder_at <= now:
             if self._detect_losses(now):
                 if self.phase is Phase.OPEN:
                     self._enter_recovery()
-                if self.phase is Phase.RECOVERY:
-                    self._reduce_proportionally(1, is_safe=False)
+                if self.phase is Phase.RECOVERY and isinstance(self.control, Cubic):
+                    self._reduce_proportionally(self.control, 1, is_safe=False)
             self._transmit(now)
         if self._timeout_at is not None and self._timeout_at <= now:
             self._on_timeout(now)
@@ -292,6 +320,8 @@ class TcpSource:
         self._timeout_at = None
         if not self._backoff:
             self._on_rtt(now - self._opened)
+            if isinstance(self.control, Bbr):
+                self.control.on_open(now - self._opened)
         self._backoff = 0
         self._transmit(now)
 
@@ -301,8 +331,10 @@ class TcpSource:
         acked_to = (segment.acknowledgement - 1) // MSS
         if acked_to < self._una or acked_to > self._next:
             return
-        cubic = self.cubic
+        control = self.control
         is_limited = self._is_window_limited()
+        in_flight_before = self._in_flight
+        self._newest_delivered = None
         has_advanced = acked_to > self._una
         originals: list[float] = []  # times of first sendings that this acknowledgement covers
         is_original_acked = is_repeat_acked = False
@@ -325,20 +357,24 @@ class TcpSource:
             delivered += self._on_sack(block, originals, now)
         if originals:
             self._on_rtt(now - originals[0])
-            cubic.on_rtt(now - originals[-1], acked_to=acked_to, sent_to=self._next, now=now)
-        has_lost = self._detect_losses(now)
+            if isinstance(control, Cubic):
+                control.on_rtt(now - originals[-1], acked_to=acked_to, sent_to=self._next, now=now)
+        lost = self._detect_losses(now)
         if self.phase is Phase.LOSS and self._may_be_spurious and is_original_acked:
             self._undo_timeout()
         if self.phase in (Phase.RECOVERY, Phase.LOSS) and acked_to >= self._recovery_end:
-            if self.phase is Phase.RECOVERY:
-                cubic.cwnd = cubic.ssthresh
+            if self.phase is Phase.RECOVERY and isinstance(control, Cubic):
+                control.cwnd = control.ssthresh
             self.phase = Phase.OPEN
-        if has_lost and self.phase is Phase.OPEN:
+        if lost and self.phase is Phase.OPEN:
             self._enter_recovery()
-        if self.phase is Phase.RECOVERY:
-            self._reduce_proportionally(delivered, is_safe=has_advanced and not has_lost)
+        if isinstance(control, Bbr):
+            rtt = now - originals[-1] if originals else None
+            control.on_ack(self._sample(delivered, lost, rtt, in_flight_before), now)
+        elif self.phase is Phase.RECOVERY:
+            self._reduce_proportionally(control, delivered, is_safe=has_advanced and not lost)
         elif has_advanced and is_limited:
-            cubic.on_acked(delivered, now)
+            control.on_acked(delivered, now)
         if has_advanced:
             self._backoff = 0
             self._restart_timers(now)
@@ -364,6 +400,10 @@ class TcpSource:
         if sent.fate is _Fate.IN_FLIGHT:
             self._in_flight -= 1
             del self._by_order[sent.order]
+        self._delivered += 1
+        self._delivered_at = now
+        if self._newest_delivered is None or sent.order > self._newest_delivered.order:
+            self._newest_delivered = sent
         rtt = now - sent.time
         if not sent.is_repeat:
             originals.append(sent.time)
@@ -372,6 +412,26 @@ class TcpSource:
             return  # the first sending was delivered after all and says nothing of this one
         if sent.order > self._newest_order:
             self._newest_order, self._newest_rtt = sent.order, rtt
+
+    def _sample(self, delivered: int, lost: int, rtt: float | None, in_flight_before: int) -> Sample:
+        newest = self._newest_delivered
+        rate = None
+        if newest is not None:
+            self._first_sent = newest.time
+            interval = max(newest.time - newest.first_sent, self._delivered_at - newest.delivered_at)
+            if interval >= self._min_rtt - ROUNDING:  # less is compressed acknowledgements, not a rate
+                rate = (self._delivered - newest.delivered) / interval
+        return Sample(
+            acked=delivered,
+            lost=lost,
+            rate=rate,
+            rtt=rtt,
+            delivered=self._delivered,
+            delivered_before=newest.delivered if newest is not None else 0,
+            in_flight_before=in_flight_before,
+            in_flight=self._in_flight,
+            is_recovering=self.phase is not Phase.OPEN,
+        )
 
     def _on_rtt(self, rtt: float) -> None:
         """RFC 6298."""
@@ -384,14 +444,15 @@ class TcpSource:
 
     def _is_window_limited(self) -> bool:
         """Linux: in slow start half of the window in use is enough to let it grow."""
-        cubic = self.cubic
-        in_use = self._in_flight * (2 if cubic.cwnd < cubic.ssthresh else 1)
-        return in_use >= int(cubic.cwnd)
+        control = self.control
+        is_slow_start = isinstance(control, Cubic) and control.cwnd < control.ssthresh
+        return self._in_flight * (2 if is_slow_start else 1) >= int(control.cwnd)
 
     # ---- losses -----------------------------------------------------------------------------------------------
 
-    def _detect_losses(self, now: float) -> bool:
-        """RACK: lost is what was sent before something that has arrived, and a reordering's time ago."""
+    def _detect_losses(self, now: float) -> int:
+        """RACK: lost is what was sent before something that has arrived, and a reordering's time ago. Returns how
+        many were."""
         patience = 0.0
         is_suspicious = self.phase is not Phase.OPEN or self._sacked >= DUPLICATE_THRESHOLD
         if self._has_seen_reordering or not is_suspicious:
@@ -408,7 +469,7 @@ class TcpSource:
             lost.append((index, sent))
         for index, sent in lost:
             self._mark_lost(index, sent)
-        return bool(lost)
+        return len(lost)
 
     def _mark_lost(self, index: int, sent: _Sent) -> None:
         sent.fate = _Fate.LOST
@@ -419,15 +480,14 @@ class TcpSource:
     def _enter_recovery(self) -> None:
         self.phase = Phase.RECOVERY
         self.stats.recoveries += 1
-        self._prior_cwnd = self.cubic.cwnd
+        self._prior_cwnd = self.control.cwnd
         self._recovery_end = self._next
         self._prr_delivered = self._prr_sent = 0
         self._probe_at = None
-        self.cubic.on_loss()
+        self.control.on_loss()
 
-    def _reduce_proportionally(self, delivered: int, *, is_safe: bool) -> None:
+    def _reduce_proportionally(self, cubic: Cubic, delivered: int, *, is_safe: bool) -> None:
         """RFC 6937 with the slow-start bound: sending shrinks with what is delivered, not at once."""
-        cubic = self.cubic
         self._prr_delivered += delivered
         if self._in_flight > cubic.ssthresh:
             share = self._prr_delivered * cubic.ssthresh / self._prior_cwnd
@@ -444,13 +504,13 @@ class TcpSource:
             return
         self.stats.timeouts += 1
         if self.phase is Phase.OPEN or (self.phase is Phase.LOSS and self._backoff == 1):
-            self.cubic.on_loss()
+            self.control.on_loss()
         self._may_be_spurious = self._backoff == 1
         self.phase = Phase.LOSS
         self._recovery_end = self._next
         for index, sent in list(self._by_order.values()):
             self._mark_lost(index, sent)
-        self.cubic.on_timeout()
+        self.control.on_timeout()
         self._probe_at = self._reorder_at = None
         self._timeout_at = now + self._timeout()
         self._transmit(now)
@@ -460,7 +520,7 @@ class TcpSource:
         self.stats.spurious_timeouts += 1
         self._may_be_spurious = False
         self.phase = Phase.OPEN
-        self.cubic.undo()
+        self.control.undo()
         for index in self._lost:
             sent = self._window.get(index)
             if sent is not None and sent.fate is _Fate.LOST:
@@ -474,8 +534,8 @@ class TcpSource:
 
     def _transmit(self, now: float) -> None:
         limit = min(self._count, self._una + RECEIVE_WINDOW // MSS)
-        allowed = int(self.cubic.cwnd)
-        while self._in_flight < allowed:
+        allowed = int(self.control.cwnd)
+        while self._in_flight < allowed and self._pace_at is None:
             index = self._next_lost()
             if index is None:
                 if self._next >= limit:
@@ -483,6 +543,8 @@ class TcpSource:
                 self._send_new(now)
             else:
                 self._send_segment(index, self._window[index], now)
+            if isinstance(self.control, Bbr):
+                self._pace_at = now + 1 / self.control.pacing_rate
 
     def _next_lost(self) -> int | None:
         while self._lost:
@@ -505,7 +567,10 @@ class TcpSource:
         if sent.order >= 0:
             sent.is_repeat = True
             self.stats.retransmitted += 1
+        if not self._in_flight:
+            self._first_sent = self._delivered_at = now
         sent.time = now
+        sent.delivered, sent.delivered_at, sent.first_sent = self._delivered, self._delivered_at, self._first_sent
         sent.order = self._order
         sent.fate = _Fate.IN_FLIGHT
         self._order += 1

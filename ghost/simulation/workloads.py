@@ -26,14 +26,15 @@ MOST_TICK: Final = 0.020
 QUEUED_PACKETS: Final = 4
 
 
-def _client_address(pair: Pair) -> IPv4Address:
-    if pair.address is None:
-        raise AssertionError("traffic begins when the client is connected: run_until_connected() first")
-    return pair.address
+def _client_address(pair: Pair, name: str = "client") -> IPv4Address:
+    address = pair.address_of(name)
+    if address is None:
+        raise AssertionError(f"traffic begins when the {name} is connected: run_until_connected() first")
+    return address
 
 
 class Bulk:
-    """One TCP connection that the client opens and that carries data one way, for ever or until `total` bytes.
+    """One TCP connection that a client opens and that carries data one way, for ever or until `total` bytes.
 
     `deliveries` are (time, payload bytes in order so far) at the receiving end.
     """
@@ -44,13 +45,14 @@ class Bulk:
         *,
         is_download: bool,
         total: int | None = None,
+        client: str = "client",
         client_port: int = 40001,
         seed: int = 1,
         rng: Random | None = None,
     ) -> None:
         """`rng` makes the content by `randbytes`; without it the content is noise."""
         self.start = pair.now
-        near: Socket = (_client_address(pair), client_port)
+        near: Socket = (_client_address(pair, client), client_port)
         far: Socket = (GATEWAY, 5001)
         source_at, sink_at = (far, near) if is_download else (near, far)
         self._is_download = is_download
@@ -58,14 +60,14 @@ class Bulk:
         self._to_sink = Codec(sink_at, source_at)
         self.source = TcpSource(
             self._to_source,
-            lambda packet, now: pair.send(packet, from_server=is_download),
+            lambda packet, now: pair.send(packet, from_server=is_download, name=client),
             is_opener=not is_download,
             rng=rng or Random(seed),
             total=total,
         )
         self.sink = TcpSink(
             self._to_sink,
-            lambda packet, now: pair.send(packet, from_server=not is_download),
+            lambda packet, now: pair.send(packet, from_server=not is_download, name=client),
             is_opener=is_download,
         )
         self._is_begun = False
@@ -150,12 +152,15 @@ class Saturate:
     the longer time counts. `deliveries` count payload as a TCP of full segments would.
     """
 
-    def __init__(self, pair: Pair, *, is_download: bool, seed: int = 1) -> None:
+    def __init__(
+        self, pair: Pair, *, is_download: bool, client: str = "client", client_port: int = 40002, seed: int = 1
+    ) -> None:
         self.arrivals: list[tuple[float, float]] = []
         self.deliveries: list[tuple[float, int]] = []
         self.out_of_order = 0
-        self._client = _client_address(pair)
-        near: Socket = (self._client, 40002)
+        self._name = client
+        self._client = _client_address(pair, client)
+        near: Socket = (self._client, client_port)
         far: Socket = (GATEWAY, 5002)
         source_at, sink_at = (far, near) if is_download else (near, far)
         self._is_download = is_download
@@ -191,7 +196,7 @@ class Saturate:
             payload = self._rng.randbytes(MSS)
             sequence = 1 + self._pushed * MSS
             packet = self._encoder.encode(sequence=sequence, acknowledgement=1, flags=ACK, payload=payload)
-            pair.send(packet, from_server=self._is_download)
+            pair.send(packet, from_server=self._is_download, name=self._name)
             self._pushed += 1
         self._last_tick, self._next = pair.now, pair.now + tick
 
@@ -212,6 +217,6 @@ class Saturate:
     def _status(self, pair: Pair) -> dict[str, Any] | None:
         """How the sending end sees its connection."""
         if not self._is_download:
-            return next(iter(pair.client.snapshot(pair.now)["peers"]), None)
+            return next(iter(pair.client_of(self._name).snapshot(pair.now)["peers"]), None)
         peers = pair.server.snapshot(pair.now)["peers"]
         return next((peer for peer in peers if peer["address"] == str(self._client)), None)

@@ -251,8 +251,9 @@ class Connection:
             frames.Ack(
                 first=first & 0xFFFFFFFF,
                 packets=bitmap,
-                received_clock=int(self._acks.largest_time * 1e6) & 0xFFFFFFFF,
-                delay=now - self._acks.largest_time,
+                behind=min(self._acks.largest - self._acks.newest, 0xFFFF),
+                received_clock=int(self._acks.newest_time * 1e6) & 0xFFFFFFFF,
+                delay=now - self._acks.newest_time,
                 symbol_floor=floor & 0xFFFFFF,
                 symbols=symbols,
                 rank=min(self.receiver.rank, 0xFF),

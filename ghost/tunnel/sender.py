@@ -12,7 +12,7 @@ window; prompt records borrow from it; a due acknowledgement or a probe leaves w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from ghost.constants import FULL_PACKET, MAX_DATAGRAM, MAX_SYMBOL, PACKET_OVERHEAD
 from ghost.errors import PeerError
@@ -39,8 +39,18 @@ PROBES_BEFORE_BACKOFF: Final = 8  # a burst of losses must not slow the probing 
 MAX_PROBE_INTERVAL: Final = 1.0  # seconds: a path that comes back is found within this
 PROBES_BEFORE_PATIENCE: Final = 40  # after half a minute the path is left to the handshakes that run alongside
 PATIENT_PROBE_INTERVAL: Final = 20.0  # seconds
-OVERTAKING: Final = 3  # times as many missing before it as loss explains
 CODED: Final = -1  # in place of a symbol's id: a repair over several
+
+
+class _News(NamedTuple):
+    """A reference packet and what its acknowledgement said, until the next shows whether it overtook others."""
+
+    packet: SentPacket
+    largest: int
+    arrived: float
+    ack_delay: float
+    acked_bytes: int
+    time: float
 
 
 class Sender:
@@ -62,6 +72,7 @@ class Sender:
         "retransmitted_bytes",
         "sent_bytes",
         "_in_flight",
+        "_news",
         "_next_packet_number",
         "_owed_probes",
         "_pacer",
@@ -97,6 +108,7 @@ class Sender:
         self.control_bytes = 0
         """Of whole datagrams that carry neither a symbol nor a prompt record: acknowledgements, keep-alives, probes."""
         self._in_flight = LossDetector()
+        self._news: _News | None = None
         self._next_packet_number = 0
         self._owed_probes = 0
         self._pacer = Pacer(self.congestion.pacing_rate, now)
@@ -133,14 +145,16 @@ class Sender:
         largest = first + ack.packets.bit_length() - 1
         if largest >= self._next_packet_number:
             raise PeerError("ack")
-        is_news = largest > self._in_flight.largest_acked
-        outcome = self._in_flight.on_ack(first, ack.packets, now=now, srtt=self.rtt.smoothed)
+        newest = largest - ack.behind
+        loss, srtt = self.loss_rate.rate, self.rtt.smoothed
+        outcome = self._in_flight.on_ack(first, ack.packets, newest=newest, loss=loss, now=now, srtt=srtt)
         if outcome.acked:
             self.probes_unanswered = 0
         self.loss_rate.forgive(outcome.spurious)
         if not self.congestion.is_congested:  # a full queue's drops are no measure for redundancy
             self.loss_rate.update(outcome.acked, outcome.lost)
-        self.congestion.on_fates(outcome.acked, outcome.lost, burst=self.loss_rate.burst, now=now)
+        loss, burst = self.loss_rate.measured, self.loss_rate.burst
+        self.congestion.on_fates(outcome.acked, outcome.lost, loss=loss, burst=burst, now=now)
         for packet in outcome.acked:
             if packet.symbol is not None:
                 self._window.on_known(packet.symbol)
@@ -148,12 +162,13 @@ class Sender:
                 self._prompts.on_acked(prompt_id)
                 self.composer.on_prompt_acked(prompt_id)
         self._window.on_report(ack.symbol_floor, ack.symbols)
+        self._confirm(largest, outcome.acked, now)
         self._on_lost(outcome.lost)
-        if outcome.largest is not None and is_news:
+        if outcome.reference is not None:
             expected = self._peer_clock + int((now - self._peer_clock_at) * 1e6)  # it may have gone round meanwhile
             self._peer_clock = expand(ack.received_clock, bits=frames.CLOCK_BITS, near=expected)
             self._peer_clock_at = now
-            self._on_news(ack, outcome.largest, arrived=len(outcome.acked), now=now)
+            self._on_reference(ack, outcome.reference, largest=largest, arrived=len(outcome.acked), now=now)
 
     def handle_timeout(self, now: float) -> None:
         loss_time = self._in_flight.next_loss_time(self.rtt.smoothed)
@@ -378,31 +393,42 @@ class Sender:
 
     # ---- news of what was sent --------------------------------------------------------------------------------
 
-    def _on_news(self, ack: frames.Ack, newest: SentPacket, *, arrived: int, now: float) -> None:
-        """The acknowledgement is the newest so far: its largest packet tells of the path as it is now."""
-        unsettled = self._in_flight.unsettled_below(newest.number)
+    def _on_reference(self, ack: frames.Ack, newest: SentPacket, *, largest: int, arrived: int, now: float) -> None:
+        """There is a new reference packet, which tells what the receiver lacks now."""
+        self._window.settled = newest.sources
+        awaited = self._in_flight.unsettled_below(newest.number, self._in_flight.threshold)
         self._repairs.on_ack(
             sources=newest.sources,
             repairs=newest.repairs,
-            missing=self._window.missing_below_known,
+            missing=self._window.unknown_settled,
             rank=ack.rank,
-            reordering=unsettled,
-            loss=self.loss_rate.rate,
+            late=self._in_flight.lateness * awaited,
             arrived=arrived,
             redundant=ack.redundant,
             is_app_limited=newest.is_app_limited,
             now=now,
         )
-        if unsettled > 1 + OVERTAKING * self.loss_rate.rate * self._in_flight.threshold:
-            return  # it has overtaken others: its delay is not the queue's
-        self.rtt.update(now - newest.time, ack_delay=ack.delay, now=now)
-        clock = self._peer_clock / 1e6
+        self._news = _News(newest, largest, self._peer_clock / 1e6, ack.delay, self._in_flight.acked_bytes, now)
+
+    def _confirm(self, largest: int, acked: list[SentPacket], now: float) -> None:
+        """Believes in what the last reference said of delays if neither it nor its acknowledgement overtook others.
+
+        `largest` is the highest number that the present acknowledgement names, `acked` what it newly acknowledged.
+        """
+        news = self._news
+        if news is None or (not acked and largest >= news.largest):
+            return
+        self._news = None
+        if largest < news.largest or acked[0].number < news.packet.number:
+            return
+        self.rtt.update(news.time - news.packet.time, ack_delay=news.ack_delay, now=now)
         self.congestion.on_ack(
-            newest,
-            arrived=clock,
-            acked_bytes=self._in_flight.acked_bytes,
-            ack_delay=ack.delay,
+            news.packet,
+            arrived=news.arrived,
+            acked_bytes=news.acked_bytes,
+            ack_delay=news.ack_delay,
             rtt=self.rtt,
+            has_backlog=self.composer.has_data,
             now=now,
         )
         self._pacer.rate = self.congestion.pacing_rate

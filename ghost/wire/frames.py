@@ -47,7 +47,7 @@ _CHALLENGE, _RESPONSE, _CLOSE, _SMALL_PROMPT, _SKIPPABLE = 0x0A, 0x0B, 0x0C, 0x0
 _LOST = 0x80
 _LOST_BODY = Struct(">BHBH")
 
-_ACK_HEAD = Struct(">BIIH")
+_ACK_HEAD = Struct(">BIHIH")
 _ACK_TAIL = Struct(">IBH")
 _ACK_DELAY_UNIT = 16e-6
 _U16 = Struct(">H")
@@ -62,7 +62,8 @@ class Ack(NamedTuple):
 
     first            low 32 bits of a packet number
     packets          bit i set: packet number first + i has arrived; the highest bit is the largest one received
-    received_clock   receiver's clock when that largest one arrived: microseconds modulo 2**32
+    behind           how far below the largest one the newest is: the ack-eliciting packet that arrived last
+    received_clock   receiver's clock when the newest one arrived: microseconds modulo 2**32
     delay            seconds between that arrival and this frame (16 us steps, at most 1.05 s)
     symbol_floor     low 24 bits of a symbol id below which everything is known
     symbols          bit i set: symbol floor + 1 + i is known (the floor itself is not, or was never sent)
@@ -72,6 +73,7 @@ class Ack(NamedTuple):
 
     first: int
     packets: int
+    behind: int
     received_clock: int
     delay: float
     symbol_floor: int
@@ -144,7 +146,7 @@ def encode_ack(ack: Ack) -> bytes:
     delay = min(int(ack.delay / _ACK_DELAY_UNIT), 0xFFFF)
     return b"".join(
         (
-            _ACK_HEAD.pack(_ACK, ack.first, ack.received_clock, delay),
+            _ACK_HEAD.pack(_ACK, ack.first, ack.behind, ack.received_clock, delay),
             bytes([len(packets)]),
             packets,
             _ACK_TAIL.pack(ack.symbol_floor << 8 | len(symbols), ack.rank, ack.redundant),
@@ -268,7 +270,7 @@ def _decode_short(data: bytes, at: int, size: int) -> tuple[Prompt, int]:
 
 
 def _decode_ack(data: bytes, at: int) -> tuple[Ack, int]:
-    _, first, clock, delay = _ACK_HEAD.unpack_from(data, at - 1)
+    _, first, behind, clock, delay = _ACK_HEAD.unpack_from(data, at - 1)
     at += _ACK_HEAD.size - 1
     packets_end = at + 1 + data[at]
     floor_and_size, rank, redundant = _ACK_TAIL.unpack_from(data, packets_end)
@@ -280,6 +282,7 @@ def _decode_ack(data: bytes, at: int) -> tuple[Ack, int]:
     ack = Ack(
         first,
         packets,
+        behind,
         clock,
         delay * _ACK_DELAY_UNIT,
         floor_and_size >> 8,

@@ -210,6 +210,19 @@ def test_blackout_is_counted_from_the_last_change() -> None:
     assert link.stats.blacked_out == 1
 
 
+def test_lanes_share_the_queue_and_keep_their_packets_apart() -> None:
+    link = made("rate=1mbit,delay=10ms,queue=50ms")
+    lanes = [link.lane(), link.lane()]
+    for number, packet in enumerate(numbered(4)):
+        lanes[number % 2].send(packet + bytes(121 - UDP_OVERHEAD), 0.0)  # 125 bytes: a millisecond each
+    assert link.next_delivery() is None
+    assert [lane.next_delivery() for lane in lanes] == [pytest.approx(0.011), pytest.approx(0.012)]
+    arrived = [[packet[:4] for packet in lane.deliver(1.0)] for lane in lanes]
+    assert arrived == [numbered(4)[::2], numbered(4)[1::2]]
+    assert link.queue_delay(0.0) == pytest.approx(0.004)
+    assert (link.stats.in_packets, link.stats.out_packets) == (4, 4)
+
+
 def test_change_leaves_what_is_under_way_and_keeps_the_order() -> None:
     link = made("delay=500ms")
     link.send(b"before", 0.0)

@@ -131,7 +131,7 @@ def test_three_segments_beyond_a_hole_repair_it_once_and_shrink_the_window_to_se
     assert outbox.take().count(0) == 1
     source.receive(ack(source.stats.sent - 1), 0.3)
     assert (source.phase, source.stats.recoveries, source.stats.timeouts) == (Phase.OPEN, 1, 0)
-    assert source.cubic.cwnd == pytest.approx(BETA * 12, abs=2)  # two segments had grown the window first
+    assert source.control.cwnd == pytest.approx(BETA * 12, abs=2)  # two segments had grown the window first
 
 
 def test_a_repair_that_is_lost_is_repeated_without_a_timeout() -> None:
@@ -155,17 +155,17 @@ def test_a_silent_path_is_probed_and_then_tried_with_growing_patience() -> None:
     waits = [later - earlier for earlier, later in pairwise(times[1:])]
     assert all(later == pytest.approx(2 * earlier) for earlier, later in pairwise(waits))
     assert source.stats.timeouts >= 3
-    assert source.cubic.cwnd == 1
+    assert source.control.cwnd == 1
 
 
 def test_a_timeout_that_was_only_a_delay_is_taken_back() -> None:
     transfer = PlainTransfer(parse("rate=5mbit,delay=30ms,queue=500ms"))
     transfer.run(3)
-    window = transfer.source.cubic.cwnd
+    window = transfer.source.control.cwnd
     transfer.forth.change(replace(transfer.forth.spec, delay=1.5), transfer.now)
     transfer.run(4)
     assert (transfer.source.stats.timeouts, transfer.source.stats.spurious_timeouts) == (1, 1)
-    assert transfer.source.cubic.cwnd >= BETA * window
+    assert transfer.source.control.cwnd >= BETA * window
 
 
 # ---- CUBIC --------------------------------------------------------------------------------------------------------
