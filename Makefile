@@ -53,6 +53,7 @@ test-chaos: setup ## watch a download survive loss, silence and recovery, check 
 
 bench: setup ## measure goodput and delay over many links in virtual time, in a quarter of an hour, and plot them
 	.venv/bin/python -m pip install --quiet --editable '.[bench]'
+	.venv/bin/python bench/compression.py
 	.venv/bin/python bench/matrix.py --write
 	.venv/bin/python bench/plot.py
 

@@ -24,13 +24,14 @@ from typing import Any, NoReturn, TextIO
 import configargparse
 
 from ghost.chaos.profiles import resolve
+from ghost.compression.agreement import DEFAULT_MEMORY
+from ghost.compression.agreement import MODES as COMPRESSIONS
 from ghost.constants import DEFAULT_PORT
 from ghost.errors import ConfigError
 from ghost.log import FORMATS, LEVELS
 from ghost.obfuscation.padding import PROFILES
 from ghost.tunnel.invitation import parse_endpoint
 
-COMPRESSIONS = ("auto", "off")
 MODES = ("server", "client")
 DEFAULT_STATE_DIRECTORY = "/var/lib/ghosttunnel"
 
@@ -38,6 +39,7 @@ _ENVIRONMENT_PREFIX = "GHOST_"
 _MODE_KEY = "mode"
 _MAX_TUN_NAME = 15  # IFNAMSIZ less its end
 _BITS_PER_SECOND = {"bit": 1, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
+_BYTES = {"kb": 1 << 10, "mb": 1 << 20}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LEAST_RATE_BPS, _MOST_RATE_BPS = 1e3, 1e12
 _LONGEST = 10 * 365 * 86400.0
@@ -98,6 +100,11 @@ def tun_name(text: str) -> str:
 @_value("rate of 1kbit or more", "10mbit")
 def rate_bps(text: str) -> float:
     return _quantity(text, _BITS_PER_SECOND, least=_LEAST_RATE_BPS, most=_MOST_RATE_BPS)
+
+
+@_value("size of 0mb to 1000mb", "16mb")
+def memory(text: str) -> int:
+    return int(_quantity(text, _BYTES, least=0.0, most=1000 * _BYTES["mb"]))
 
 
 @_value("duration of 1s to 3650d", "24h")
@@ -179,7 +186,10 @@ OPTIONS: dict[str, Option] = {
     "tui": Option("show the dashboard; leaving it ends the tunnel"),
     "tun-name": Option("name of the network device", "NAME", tun_name),
     "profile": Option("how traffic is disguised", "PROFILE", str, "noise", tuple(PROFILES)),
-    "compression": Option("compress what shrinks, or nothing", "WHAT", str, "auto", COMPRESSIONS),
+    "compression": Option("compress headers and contents, headers, or nothing", "WHAT", str, "auto", COMPRESSIONS),
+    "compression-memory": Option(
+        "memory for what flows have sent before, each connection", "SIZE", memory, f"{DEFAULT_MEMORY >> 20}mb"
+    ),
     "max-rate": Option("never send faster than this, for example 10mbit (default: find out)", "RATE", rate_bps),
     "chaos": Option("impair this end's packets both ways, to try a bad link: see `ghosttunnel chaos`", "SPEC", link),
     "record": Option("keep what the path did, second by second, in this file of 780 kB", "FILE", file),
@@ -333,6 +343,7 @@ class CommonConfig:
     tun_name: str
     profile: str
     compression: str
+    compression_memory: int
     max_rate_bps: float | None
     chaos: str | None
     log_format: str = "text"
@@ -344,7 +355,7 @@ class CommonConfig:
 
 COMMON_OPTIONS = (
     *("state-dir", "log-level", "log-format", "control-group", "metrics", "tui", "ascii"),
-    *("tun-name", "profile", "compression", "max-rate", "chaos"),
+    *("tun-name", "profile", "compression", "compression-memory", "max-rate", "chaos"),
 )
 
 
@@ -399,6 +410,7 @@ def _common(options: argparse.Namespace) -> dict[str, Any]:
         "tun_name": options.tun_name,
         "profile": options.profile,
         "compression": options.compression,
+        "compression_memory": options.compression_memory,
         "max_rate_bps": options.max_rate,
         "log_format": options.log_format,
         "control_group": options.control_group,

@@ -38,6 +38,7 @@ IMPURE_CALLS = {"open", "print", "input", "__import__"}
 
 # Where a router lacks one of these, one file changes. gevent is the runtime's own medium.
 DOORS = {
+    "compression": {"ghost/compression/zstd.py"},  # the standard library of Python 3.14
     "configargparse": {"ghost/config.py"},
     "cryptography": {"ghost/crypto/cryptography_backend.py"},
     "Crypto": {"ghost/crypto/pycryptodome_backend.py"},
@@ -46,7 +47,7 @@ DOORS = {
     "pytun": {"ghost/runtime/tun.py"},
     "npyscreen": {"ghost/ui/terminal.py"},
     "segno": {"ghost/commands/qr.py"},
-    "zstandard": {"ghost/compression/payload.py"},
+    "zstandard": {"ghost/compression/zstd.py"},
 }
 GEVENT_PARTS = {"runtime", "commands"}
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ghost.compression import exchange, tcp
+from ghost.compression.references import PromptMemory, References
 from ghost.crypto.backend import Backend, available
 from ghost.crypto.noise import Initiator, Responder
 from ghost.obfuscation.envelope import Envelope
@@ -21,6 +23,7 @@ from ghost.tunnel.epochs import Epoch
 from ghost.tunnel.handshake import INITIATION, PROLOGUE, RESPONSE, prove
 from ghost.wire import frames, records
 from ghost.wire.hello import FEATURE_ZSTD, ClientHello, ServerHello
+from ghost.wire.inner import TCP
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "protocol.md"
 HEADING = "## Worked example"
@@ -32,6 +35,14 @@ CLIENT_ID, SERVER_ID = 0xC1C2C3C4, 0x51525354
 PACKET_NUMBER = 0x1_0000_0005
 
 ECHO_REQUEST = bytes.fromhex("4500001c00004000400126450a4d00020a4d0001" + "0800f7fd00010001")
+
+
+TCP_PACKETS = [
+    "450000340007400040066e670a4d0002c00002079c4001bb0000100000002000801001f5da7300000101080a0001000000020000",
+    "450000340008400040066e660a4d0002c00002079c4001bb0000100000002a68801001f5d00400000101080a0001000400020003",
+    "45000034000a400040066e640a4d0002c00002079c4001bb00001000000034d5801001f4c58f00000101080a0001000a00020006",
+]
+UDP_PACKET = bytes.fromhex("450000210000400040116e760a4d0002c000020714e90035000dce777175657279")
 
 
 class Counting(random.Random):
@@ -148,9 +159,36 @@ def repair() -> dict[str, bytes]:
     }
 
 
+def headers() -> dict[str, bytes]:
+    """The lines of compressed headers: two TCP packets of a flow, acknowledgements against a reference, UDP."""
+    first, second, third = (bytes.fromhex(packet) for packet in TCP_PACKETS)
+    last = tcp.remember(first)
+    assert last is not None
+    packed = tcp.compress(last, second)
+    assert packed is not None
+    references, memory, shorts = References(), PromptMemory(), []
+    for prompt_id, packet in enumerate((first, second, second, third)):
+        shorts.append(references.compress(packet, TCP, memory, prompt_id=prompt_id, now=float(prompt_id)))
+        references.on_acked(prompt_id)
+    parsed = exchange.parse(UDP_PACKET)
+    assert parsed is not None
+    return {
+        "tcp packet 1": first,
+        "tcp packet 2": second,
+        "delta of 2": packed[0],
+        "tcp packet 3": third,
+        "prompt 1": shorts[1],
+        "prompt 2": shorts[2],
+        "prompt 3": shorts[3],
+        "frame of prompt 3": frames.encode_small_prompt(3, shorts[3]),
+        "udp packet": UDP_PACKET,
+        "alone": exchange.encode(parsed[0]) + parsed[1],
+    }
+
+
 def example(backend: Backend) -> dict[str, bytes]:
     shaken, server_public = handshake(backend)
-    return shaken | packet(backend, shaken["key to server"], server_public) | repair()
+    return shaken | packet(backend, shaken["key to server"], server_public) | repair() | headers()
 
 
 class _Keys:

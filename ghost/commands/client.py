@@ -87,6 +87,7 @@ class _Client:
             invitation=self._invitation,
             profile=config.profile,
             compression=config.compression,
+            compression_memory=config.compression_memory,
             max_rate_bps=config.max_rate_bps,
             rng=random.SystemRandom(),
             now=now(),

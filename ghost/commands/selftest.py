@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ghost.chaos.spec import parse
-from ghost.compression.payload import is_available
+from ghost.compression.zstd import is_available
 from ghost.config import Parser
 from ghost.crypto import backend as crypto
 from ghost.errors import GhostError, HostError

@@ -77,6 +77,7 @@ def _serve(config: ServerConfig, daemon: Daemon, read: Callable[[], ServerConfig
         subnet=config.subnet,
         profile=config.profile,
         compression=config.compression,
+        compression_memory=config.compression_memory,
         max_rate_bps=config.max_rate_bps,
         rng=random.SystemRandom(),
         now=now(),

@@ -2,8 +2,7 @@
 
 Every packet is compressed without history, so any loss or reordering is harmless and nothing is shared between flows
 or clients. A flow whose packets do not shrink (TLS, media) is left alone for a growing number of packets and tried
-again later. Frames are written without zstd's magic number, content size and checksum (RFC 8878 section 3.1.1): the
-tunnel's tag already protects them, and four constant bytes a packet would be waste.
+again later.
 
 Measured for 1300 bytes: 6.7 us for text at level 3, 3.7-5.1 us for random bytes.
 """
@@ -12,25 +11,37 @@ from __future__ import annotations
 
 from typing import Final
 
+from ghost.compression import zstd
 from ghost.errors import PeerError
 
-try:
-    import zstandard
-except ImportError:  # routers have no package of it: such an end does not offer compression
-    zstandard = None  # type: ignore[assignment]
-
 MAX_PACKET: Final = 65535
-_WINDOW_LOG: Final = 16  # no packet is longer; a decoder refuses frames that want more memory
-_SIZE_FLAGS: Final = 0xE0  # of the frame header: any of them set announces a content size
-_LEVEL: Final = 3  # level 9 saves 1-2 % more of a packet for 1.5 times the time
 _SMALLEST: Final = 128  # below it the frame's own bytes eat what is gained (measured: 0.97 for packets up to 200 bytes)
 _LEAST_GAIN: Final = 1 / 16  # a packet that shrinks by less is sent plain and counts as a failure
 _MOST_FAILURES: Final = 8  # counted; the rest after them is 256 packets
+_SAMPLE: Final = 192  # bytes: of random ones 135 are different on average, with a spread of 6; of text less than 70
+_MOST_DIFFERENT: Final = 110
 
 
-def is_available() -> bool:
-    """Whether this host can compress at all."""
-    return zstandard is not None
+BUCKET: Final = 16  # bytes
+BUCKETED: Final = 256  # bytes up to which lengths are rounded up: they are what an onlooker sees
+
+
+def pad(body: bytes, *, ahead: int = 0) -> bytes:
+    """slack: 1 | body | slack zeros. A short one's length, that of what stands `ahead` counted, is one of few."""
+    slack = -(ahead + 1 + len(body)) % BUCKET if len(body) < BUCKETED else 0
+    return b"".join((bytes((slack,)), body, bytes(slack)))
+
+
+def unpad(padded: bytes) -> bytes:
+    """The body; PeerError for what `pad` cannot have made."""
+    if len(padded) < 2 or padded[0] >= BUCKET or padded[0] + 1 >= len(padded):
+        raise PeerError("malformed")
+    return padded[1 : len(padded) - padded[0]]
+
+
+def looks_random(data: bytes) -> bool:
+    """Whether a sample has the entropy of what is compressed or encrypted already. 1.5 us, a tenth of a try."""
+    return len(data) >= _SAMPLE and len(set(data[-_SAMPLE:])) > _MOST_DIFFERENT
 
 
 class Shrinkage:
@@ -61,33 +72,20 @@ class PacketCompressor:
     """Both directions of one connection."""
 
     def __init__(self) -> None:
-        parameters = zstandard.ZstdCompressionParameters.from_level(
-            _LEVEL,
-            window_log=_WINDOW_LOG,
-            format=zstandard.FORMAT_ZSTD1_MAGICLESS,
-            write_content_size=False,
-            write_checksum=False,
-            write_dict_id=False,
-        )
-        self._compressor = zstandard.ZstdCompressor(compression_params=parameters)
-        self._decompressor = zstandard.ZstdDecompressor(
-            format=zstandard.FORMAT_ZSTD1_MAGICLESS, max_window_size=1 << _WINDOW_LOG
-        )
+        self._codec = zstd.packet_codec()
 
     def compress(self, packet: bytes, shrinkage: Shrinkage) -> bytes | None:
         """The compressed packet, or None when it is better sent as it is."""
         if len(packet) < _SMALLEST or not shrinkage.is_due():
             return None
-        body = self._compressor.compress(packet)
+        if looks_random(packet):
+            shrinkage.note(did_shrink=False)
+            return None
+        body = self._codec.compress(packet)
         did_shrink = len(body) < len(packet) * (1 - _LEAST_GAIN)
         shrinkage.note(did_shrink=did_shrink)
         return body if did_shrink else None
 
     def decompress(self, body: bytes) -> bytes:
         """At most MAX_PACKET bytes whatever the frame claims; PeerError("malformed") for anything else."""
-        if not body or body[0] & _SIZE_FLAGS:
-            raise PeerError("malformed")  # the library would allocate whatever size the frame announces
-        try:
-            return self._decompressor.decompress(body, max_output_size=MAX_PACKET)
-        except zstandard.ZstdError:
-            raise PeerError("malformed") from None
+        return self._codec.decompress(body, MAX_PACKET)

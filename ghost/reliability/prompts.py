@@ -56,7 +56,7 @@ class PromptSender:
 
     __slots__ = (
         "dropped",
-        "_next_id",
+        "next_id",
         "_waiting",
         "_waiting_bytes",
         "_copies",
@@ -68,7 +68,8 @@ class PromptSender:
 
     def __init__(self, now: float) -> None:
         self.dropped = 0
-        self._next_id = 0
+        self.next_id = 0
+        """Of the next record, unless it is dropped."""
         self._waiting: deque[PromptRecord] = deque()
         self._waiting_bytes = 0
         self._copies: deque[tuple[float, PromptRecord]] = deque()  # due times ascend
@@ -81,8 +82,8 @@ class PromptSender:
         if self._waiting_bytes + len(data) > MAX_WAITING_BYTES or len(self._records) >= MAX_IN_FLIGHT:
             self.dropped += 1
             return
-        record = PromptRecord(self._next_id, data, created=now, stale_key=stale_key)
-        self._next_id += 1
+        record = PromptRecord(self.next_id, data, created=now, stale_key=stale_key)
+        self.next_id += 1
         self._records[record.prompt_id] = record
         if stale_key is not None:
             older = self._newest.get(stale_key)

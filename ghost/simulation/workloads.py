@@ -48,7 +48,9 @@ class Bulk:
         client: str = "client",
         client_port: int = 40001,
         seed: int = 1,
+        rng: Random | None = None,
     ) -> None:
+        """`rng` makes the content by `randbytes`; without it the content is noise."""
         self.start = pair.now
         near: Socket = (client_address(pair, client), client_port)
         far: Socket = (GATEWAY, 5001)
@@ -60,7 +62,7 @@ class Bulk:
             self._to_source,
             lambda packet, now: pair.send(packet, from_server=is_download, name=client),
             is_opener=not is_download,
-            rng=Random(seed),
+            rng=rng or Random(seed),
             total=total,
         )
         self.sink = TcpSink(

@@ -14,7 +14,7 @@ from collections import Counter, deque
 from random import Random
 from typing import Any, Final
 
-from ghost.compression.payload import PacketCompressor, is_available
+from ghost.compression.agreement import DEFAULT_MEMORY, Agreement, offered, streams_of
 from ghost.constants import INNER_MTU, PACKET_OVERHEAD
 from ghost.crypto.backend import Backend
 from ghost.errors import PeerError
@@ -50,11 +50,13 @@ class ClientEndpoint:
         wall_offset: float,
         last_timestamp: int,
         backend: Backend,
+        compression_memory: int = DEFAULT_MEMORY,
     ) -> None:
         self._private_key = private_key
         self._invitation = invitation
         self._profile = PROFILES[profile]
         self._compression = compression
+        self._streams = streams_of(compression_memory) if compression == "auto" else 0
         self._max_rate = max_rate_bps / 8 if max_rate_bps else None
         self._rng = rng
         self._started = now
@@ -228,7 +230,8 @@ class ClientEndpoint:
                 connection_id=self._handshake_id,
                 token=self._token,
                 timestamp=self._last_timestamp,
-                features=hello.FEATURE_ZSTD if self._compression != "off" and is_available() else 0,
+                features=offered(self._compression),
+                streams=self._streams,
                 invite_id=self._invitation.invite_id,
                 proof=b"",
             ),
@@ -266,12 +269,13 @@ class ClientEndpoint:
             self._connection.last_contact = now  # else the silence would begin a next handshake at once
             self._connection.epochs.confirm(epoch, now)
         else:
-            has_zstd = answer.features & hello.FEATURE_ZSTD
             self._connection = Connection(
                 epoch=epoch,
                 address=address,
                 is_server=False,
-                compressor=PacketCompressor() if has_zstd else None,
+                compression=Agreement.of(
+                    answer.features & offered(self._compression), min(answer.streams, self._streams)
+                ),
                 profile=self._profile,
                 max_rate=self._max_rate,
                 rng=self._rng,

@@ -11,16 +11,29 @@ an empty symbol is sent in parts, which its flow's order then joins again.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
-from ghost.compression.payload import PacketCompressor
+from ghost.compression import exchange, tcp, zstd
+from ghost.compression.agreement import Agreement
+from ghost.compression.dictionaries import kind_of
+from ghost.compression.payload import PacketCompressor, looks_random, pad
+from ghost.compression.references import References
+from ghost.compression.streams import Streams
 from ghost.constants import MAX_SYMBOL
 from ghost.tunnel.flows import Flow, FlowQueue, FlowTable
-from ghost.wire import records
+from ghost.wire import frames, records
 from ghost.wire.inner import TCP, Inner
 
 LARGEST_PROMPT: Final = 1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
 LEAST_PART: Final = 256  # bytes of room below which a part is not begun
+EFFORTS: Final = ((64e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
+"""Below which rate, in bytes a second: each takes up to a fifth of a core there; what is faster needs none."""
+GAIN_SHARE: Final = 1 / 32  # of a packet in the average of what compression gains
+LEAST_GAIN: Final = 1.25  # from which queues are measured anew: headers alone gain less
+SMALLEST_STREAMED: Final = 32  # bytes of payload
+MAX_SUSPECTS: Final = 1024
+HALF_SMALL_IDS: Final = 1 << frames.SMALL_PROMPT_ID_BITS - 1
 
 
 class _Staged:
@@ -39,14 +52,37 @@ class _Staged:
 class Composer:
     """One connection's outgoing inner packets."""
 
-    __slots__ = ("saved_by_compression", "_compressor", "_flows", "_queue", "_staged")
+    __slots__ = (
+        "saved_by_headers",
+        "saved_by_payload",
+        "_compressor",
+        "_flows",
+        "_gain",
+        "_has_headers",
+        "_known_prompt",
+        "_newest_prompt",
+        "_queue",
+        "_rate",
+        "_references",
+        "_staged",
+        "_streams",
+        "_suspects",
+    )
 
-    def __init__(self, compressor: PacketCompressor | None) -> None:
-        self.saved_by_compression = 0
-        """Bytes."""
-        self._compressor = compressor
+    def __init__(self, agreement: Agreement) -> None:
+        self.saved_by_headers = 0
+        """Bytes, as below."""
+        self.saved_by_payload = 0
+        self._compressor = PacketCompressor() if agreement.zstd else None
         self._flows = FlowTable()
+        self._gain = 1.0  # bytes of inner packets for one sent: queues are measured in the former
+        self._has_headers = agreement.headers
+        self._known_prompt = self._newest_prompt = -1
         self._queue = FlowQueue()
+        self._rate = 0.0
+        self._references = References()
+        self._streams = Streams(agreement.streams)
+        self._suspects: dict[bytes, None] = {}
         self._staged: _Staged | None = None
 
     @property
@@ -63,15 +99,51 @@ class Composer:
         """Packets refused by a full queue."""
         return self._queue.dropped
 
-    def add(self, packet: bytes, inner: Inner, *, rate: float, now: float) -> bytes | None:
-        """Queues the packet, or returns its record when it is prompt. `rate` bytes a second bound the queue."""
+    def add(self, packet: bytes, inner: Inner, *, rate: float, prompt_id: int, now: float) -> bytes | None:
+        """Queues the packet, or returns its record when it is prompt: then it gets this id, or is dropped.
+
+        `rate` bytes a second bound the queue.
+        """
         flow = self._flows.find(inner, now)
         is_sparse = inner.protocol != TCP and flow.is_sparse_with(len(packet), now)
         if len(packet) <= LARGEST_PROMPT and (inner.is_pure_ack or is_sparse):
-            encoding, body = self._compress(flow, packet)
-            return records.encode(records.Record(encoding, True, True, records.UNORDERED, 0, body), is_sized=False)
-        self._queue.push(flow, packet, rate=rate)
+            self._newest_prompt = prompt_id
+            return self._prompt(flow, packet, inner.protocol, prompt_id, now)
+        self._rate = rate
+        self._queue.push(flow, packet, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
         return None
+
+    def on_prompt_acked(self, prompt_id: int) -> None:
+        """The prompt arrived."""
+        self._known_prompt = max(self._known_prompt, prompt_id)
+        self._references.on_acked(prompt_id)
+
+    def on_lost(self, lost: frames.Lost) -> None:
+        """The receiver does not hold what we build on: begin anew."""
+        if lost.what == frames.LOST_LANE:
+            lane = self._flows.lane(lost.number)
+            if lane is not None:
+                lane.header = None
+                self._streams.forget(lost.number)
+        elif lost.what == frames.LOST_REFERENCE:
+            self._references.forget(lost.number & 0xFF)
+
+    def distrust(self, key: bytes) -> None:
+        """The other direction of this flow carries credentials."""
+        self._suspects[key] = None
+        if len(self._suspects) > MAX_SUSPECTS:
+            del self._suspects[next(iter(self._suspects))]
+
+    def prompt_frame(self, prompt_id: int, record: bytes) -> bytes:
+        """The frame of a prompt record. One byte of the id is enough where the receiver can tell the rest.
+
+        It expands the id against the largest that it has seen, which is at least the largest acknowledged, and at
+        most the newest.
+        """
+        is_clear = prompt_id - self._known_prompt < HALF_SMALL_IDS > self._newest_prompt + 1 - prompt_id
+        if self._has_headers and is_clear:
+            return frames.encode_small_prompt(prompt_id, record)
+        return frames.encode_prompt(prompt_id, record)
 
     def compose(self, room: int) -> bytes:
         """The records of a new symbol, at most `room` bytes; empty when nothing waits or fits."""
@@ -95,21 +167,95 @@ class Composer:
         last = len(placed) - 1
         return b"".join(records.encode(record, is_sized=index < last) for index, record in enumerate(placed))
 
+    def _prompt(self, flow: Flow, packet: bytes, protocol: int, prompt_id: int, now: float) -> bytes:
+        if self._has_headers:
+            before = self.saved_by_payload
+            record = self._references.compress(
+                packet, protocol, flow.prompt_memory, prompt_id=prompt_id, now=now, shrink=partial(self._shrink, flow)
+            )
+            self.saved_by_headers += len(packet) + 1 - len(record) - (self.saved_by_payload - before)
+            return record
+        encoding, body = self._compress(flow, packet)
+        return records.encode(records.Record(encoding, True, True, records.UNORDERED, 0, body), is_sized=False)
+
     def _stage(self) -> _Staged | None:
         flow = self._queue.head()
         if flow is None:
             return None
-        encoding, body = self._compress(flow, self._queue.pop(flow))
+        packet = self._queue.pop(flow)
+        if self._has_headers:
+            encoding, body = self._pack_in_order(flow, packet) if flow.is_tcp else self._pack_alone(flow, packet)
+        else:
+            encoding, body = self._compress(flow, packet)
+        self._gain += (len(packet) / (len(body) + 1) - self._gain) * GAIN_SHARE
         self._staged = _Staged(flow, encoding, body)
+        if self._staged.needs_parts and not flow.is_tcp:
+            flow.lane.header = None  # the receiver will see a packet in this lane that no TCP header can build on
         return self._staged
 
-    def _compress(self, flow: Flow, packet: bytes) -> tuple[int, bytes]:
+    def _pack_in_order(self, flow: Flow, packet: bytes) -> tuple[int, bytes]:
+        lane = flow.lane
+        packed = tcp.compress(lane.header, packet) if lane.header is not None else None
+        if packed is None:
+            lane.header = tcp.remember(packet)
+            return records.Encoding.PLAIN, packet
+        delta, payload, lane.header = packed
+        self.saved_by_headers += len(packet) - len(payload) - len(delta)
+        encoding, body = self._pack_payload(flow, payload)
+        return encoding, delta + body
+
+    def _pack_payload(self, flow: Flow, payload: bytes) -> tuple[int, bytes]:
+        """Of a TCP segment whose header is sent as a delta."""
+        if len(payload) < SMALLEST_STREAMED:
+            flow.watch.note(payload)  # a name and a password are short
+            return records.Encoding.DELTA, payload
+        if self._compressor is None or not flow.shrinkage.is_due():
+            return records.Encoding.DELTA, payload
+        if looks_random(payload):
+            flow.shrinkage.note(did_shrink=False)
+            return records.Encoding.DELTA, payload
+        effort = next((effort for limit, effort in EFFORTS if self._rate < limit), None)
+        if effort is None or not flow.watch.note(payload) or flow.key in self._suspects:
+            return records.Encoding.DELTA, payload
+        packed = self._streams.compress(flow.lane.flow_id, payload, effort=effort, kind=kind_of(payload))
+        flow.shrinkage.note(did_shrink=packed is not None)
+        if packed is None:
+            return records.Encoding.DELTA, payload
+        is_new, body = packed
+        self.saved_by_payload += len(payload) - len(body)
+        return records.Encoding.STREAM_START if is_new else records.Encoding.STREAM, body
+
+    def _pack_alone(self, flow: Flow, packet: bytes) -> tuple[int, bytes]:
+        parsed = exchange.parse(packet)
+        if parsed is None:
+            return self._compress(flow, packet)
+        head = exchange.encode(parsed[0])
+        self.saved_by_headers += exchange.HEADER_SIZE - len(head)
+        shrunk = self._shrink(flow, parsed[1])
+        if shrunk is not None:
+            return records.Encoding.ALONE_ZSTD, head + shrunk
+        return records.Encoding.ALONE, head + parsed[1]
+
+    def _shrink(self, flow: Flow, payload: bytes) -> bytes | None:
+        """A payload of UDP compressed by itself, if that pays and nothing in it must stay unguessed."""
+        if self._compressor is None:
+            return None
+        body = self._compressor.compress(payload, flow.shrinkage)
+        if body is None or not flow.watch.note(payload):
+            return None
+        padded = pad(body)
+        if len(padded) >= len(payload):
+            return None
+        self.saved_by_payload += len(payload) - len(padded)
+        return padded
+
+    def _compress(self, flow: Flow, data: bytes) -> tuple[int, bytes]:
         if self._compressor is not None:
-            body = self._compressor.compress(packet, flow.shrinkage)
+            body = self._compressor.compress(data, flow.shrinkage)
             if body is not None:
-                self.saved_by_compression += len(packet) - len(body)
+                self.saved_by_payload += len(data) - len(body)
                 return records.Encoding.ZSTD, body
-        return records.Encoding.PLAIN, packet
+        return records.Encoding.PLAIN, data
 
 
 def _record(staged: _Staged, body: bytes, *, is_last: bool) -> records.Record:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
-from ghost.compression.payload import PacketCompressor
+from ghost.compression.agreement import Agreement
 from ghost.constants import MAX_DATAGRAM
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
@@ -47,7 +47,7 @@ class Connection:
         epoch: Epoch,
         address: Address,
         is_server: bool,
-        compressor: PacketCompressor | None,
+        compression: Agreement,
         profile: Profile,
         max_rate: float | None,
         rng: Random,
@@ -62,13 +62,14 @@ class Connection:
         self.received_packets = 0
         self.inner_sent_bytes = 0
         self.inner_received_bytes = 0
+        composer = Composer(compression)
         self.sender = Sender(
-            composer=Composer(compressor),
+            composer=composer,
             max_rate=max_rate,
             pad=lambda size: profile.padding(size, rng),
             now=now,
         )
-        self.receiver = Receiver(compressor)
+        self.receiver = Receiver(compression, distrust=composer.distrust)
         self._is_server = is_server
         self._rng = rng
         self._replay = ReplayWindow()
@@ -108,13 +109,21 @@ class Connection:
         if address == self.address:
             self._credit += AMPLIFICATION * len(datagram)
         is_eliciting = is_urgent = False
+        fault: PeerError | None = None
         try:
             for frame in frames.decode(plaintext):
                 is_eliciting |= not isinstance(frame, (frames.Ack, frames.Close))
                 is_urgent |= isinstance(frame, frames.Ping)
-                _HANDLERS[type(frame)](self, frame, now)
+                try:
+                    _HANDLERS[type(frame)](self, frame, now)
+                except PeerError as error:  # what stands behind it is acknowledged too, so it must count
+                    fault = fault or error
+            if fault is not None:
+                raise fault
         finally:  # an authentic packet is acknowledged even if a frame of it made no sense
             self._acks.on_packet(packet_number, is_ack_eliciting=is_eliciting, is_urgent=is_urgent, now=now)
+            for lost in self.receiver.take_lost():
+                self._queue_control(frames.encode_lost(lost), is_eliciting=True)
             if is_eliciting and not self._is_server:
                 self._nudge_at = now + NUDGE_AFTER
 
@@ -207,7 +216,14 @@ class Connection:
             "received_bytes": self.received_bytes,
             "inner_sent_bytes": self.inner_sent_bytes,
             "inner_received_bytes": self.inner_received_bytes,
-            "saved_by_compression_bytes": sender.composer.saved_by_compression,
+            "saved_by_compression_bytes": sender.composer.saved_by_headers + sender.composer.saved_by_payload,
+            "saved_by_headers_bytes": sender.composer.saved_by_headers,
+            "saved_by_payload_bytes": sender.composer.saved_by_payload,
+            "spent_on_repairs_bytes": sender.repair_bytes,
+            "spent_on_retransmission_bytes": sender.retransmitted_bytes,
+            "spent_on_copies_bytes": sender.copied_bytes,
+            "spent_on_padding_bytes": sender.padding_bytes,
+            "spent_on_control_bytes": sender.control_bytes,
             "symbols": sender.symbols_sent,
             "repairs": sender.repairs_sent,
             "retransmitted_symbols": sender.retransmitted,
@@ -297,6 +313,9 @@ class Connection:
         if frame.token == self._challenge:
             self._is_validated = True
 
+    def _on_lost(self, frame: frames.Lost, now: float) -> None:
+        self.sender.composer.on_lost(frame)
+
     def _on_close(self, frame: frames.Close, now: float) -> None:
         self.closed_by_peer = frames.CLOSE_REASONS.get(frame.reason, "unknown reason")
 
@@ -309,5 +328,6 @@ _HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
     frames.Prompt: Connection._on_prompt,
     frames.Challenge: Connection._on_challenge,
     frames.Response: Connection._on_response,
+    frames.Lost: Connection._on_lost,
     frames.Close: Connection._on_close,
 }

@@ -14,7 +14,10 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import Final
 
+from ghost.compression import tcp
+from ghost.compression.credentials import Watch
 from ghost.compression.payload import Shrinkage
+from ghost.compression.references import PromptMemory
 from ghost.wire.inner import TCP, Inner
 from ghost.wire.records import MAX_FLOWS
 
@@ -32,11 +35,13 @@ SPARSE_BURST: Final = 12_000.0  # bytes
 class Lane:
     """A flow id on the wire and its next sequence; flows hold it one after the other."""
 
-    __slots__ = ("flow_id", "sequence")
+    __slots__ = ("flow_id", "sequence", "header")
 
     def __init__(self, flow_id: int) -> None:
         self.flow_id = flow_id
         self.sequence = 0
+        self.header: tcp.Header | None = None
+        """Of the packet staged last: what the receiver will know when the next one's turn comes."""
 
     def next_sequence(self) -> int:
         sequence = self.sequence
@@ -56,6 +61,8 @@ class Flow:
         "deficit",
         "is_in_turn",
         "shrinkage",
+        "prompt_memory",
+        "watch",
         "_level",
         "_seen",
     )
@@ -69,6 +76,8 @@ class Flow:
         self.deficit = 0
         self.is_in_turn = False
         self.shrinkage = Shrinkage()
+        self.prompt_memory = PromptMemory()
+        self.watch = Watch()
         self._level = 0.0
         self._seen = now
 
@@ -82,22 +91,28 @@ class Flow:
 class FlowTable:
     """The flows of one connection, least recently used first."""
 
-    __slots__ = ("_flows", "_unused")
+    __slots__ = ("_flows", "_lanes")
 
     def __init__(self) -> None:
         self._flows: OrderedDict[bytes, Flow] = OrderedDict()
-        self._unused = map(Lane, range(MAX_FLOWS))
+        self._lanes: list[Lane] = []
 
     def __len__(self) -> int:
         return len(self._flows)
+
+    def lane(self, flow_id: int) -> Lane | None:
+        """The lane of that id, if it was ever used."""
+        return self._lanes[flow_id] if flow_id < len(self._lanes) else None
 
     def find(self, inner: Inner, now: float) -> Flow:
         flow = self._flows.get(inner.key)
         if flow is not None:
             self._flows.move_to_end(inner.key)
             return flow
-        lane = next(self._unused, None)
-        if lane is None:
+        if len(self._lanes) < MAX_FLOWS:
+            lane = Lane(len(self._lanes))
+            self._lanes.append(lane)
+        else:
             oldest = next((flow for flow in self._flows.values() if not flow.packets), None)
             if oldest is None:  # every flow has packets waiting: the newcomer shares a lane's order, and its fate
                 return next(iter(self._flows.values()))

@@ -10,42 +10,61 @@ to that is to slow down (simulated at 30 % loss: 0.06 of the ceiling out of orde
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from ghost.compression.payload import MAX_PACKET, PacketCompressor
+from ghost.compression import exchange, tcp
+from ghost.compression.agreement import Agreement
+from ghost.compression.credentials import METHOD_SIZE, METHODS, has_mark, reverse
+from ghost.compression.payload import MAX_PACKET, PacketCompressor, unpad
+from ghost.compression.references import ReferenceTable
+from ghost.compression.streams import StreamTable
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
 from ghost.reliability.decoder import Decoder
 from ghost.reliability.receive_window import ReceiveWindow
 from ghost.reliability.send_window import MAX_SYMBOLS
-from ghost.wire import frames, records
+from ghost.wire import frames, inner, records, shorts
 from ghost.wire.numbers import expand
+from ghost.wire.records import Encoding
 
 MAX_HELD: Final = MAX_SYMBOLS * records.MAX_RECORDS
 """Records that wait for an earlier one, all flows together: what a full window can hold, so only a liar reaches it."""
 
 
 class _FlowOrder:
-    """What one flow is waiting for: the next sequence, later records, and the parts of an unfinished packet."""
+    """What one flow is waiting for: the next sequence, later records, and the parts of an unfinished packet.
 
-    __slots__ = ("next_sequence", "held", "parts", "parts_size")
+    And what it remembers of the last packet's header.
+    """
+
+    __slots__ = ("next_sequence", "held", "parts", "parts_size", "header")
 
     def __init__(self) -> None:
         self.next_sequence = 0
         self.held: dict[int, records.Record] = {}
         self.parts: list[bytes] = []
         self.parts_size = 0
+        self.header: tcp.Header | None = None
 
 
 class Receiver:
     """One connection's receiving half."""
 
-    def __init__(self, compressor: PacketCompressor | None) -> None:
+    def __init__(self, agreement: Agreement, *, distrust: Callable[[bytes], None] | None = None) -> None:
+        """`distrust` is told the key of a flow whose other direction carries credentials."""
         self.window = ReceiveWindow()
         self._duplicates = 0
         self._decoder = Decoder()
         self._prompts_seen = ReplayWindow()
-        self._compressor = compressor
+        self._compressor = PacketCompressor() if agreement.zstd else None
+        self._has_headers = agreement.headers
+        self._references = ReferenceTable()
+        self._streams = StreamTable(agreement.streams)
+        self._distrust = distrust if agreement.streams else None
+        self._lost: dict[frames.Lost, None] = {}
+        self._fault: PeerError | None = None
         self._flows: dict[int, _FlowOrder] = {}
         self._held = 0
         self._packets: list[bytes] = []
@@ -79,10 +98,23 @@ class Receiver:
         self._on_solved(self._decoder.on_repair(repair.seed, members, repair.payload, floor=self.window.floor, now=now))
 
     def on_prompt(self, prompt: frames.Prompt) -> None:
-        prompt_id = expand(prompt.prompt_id, bits=frames.PROMPT_ID_BITS, near=self._prompts_seen.largest + 1)
-        if self._prompts_seen.is_fresh(prompt_id):
-            self._prompts_seen.mark(prompt_id)
+        """PeerError for a record that is not as specified, or builds on what is not known."""
+        prompt_id = expand(prompt.prompt_id, bits=prompt.id_bits, near=self._prompts_seen.largest + 1)
+        if not self._prompts_seen.is_fresh(prompt_id):
+            return
+        self._prompts_seen.mark(prompt_id)
+        head = prompt.record[0]
+        if head in shorts.SIZES or (head >= records.WHOLE | Encoding.REFERENCE and head < records.WHOLE + 0x10):
+            if not self._has_headers:
+                raise PeerError("malformed")
+            self._restore_prompt(prompt.record, prompt_id)
+        else:
             self._on_records(prompt.record)
+
+    def take_lost(self) -> list[frames.Lost]:
+        """What the sender must be told that this end does not hold."""
+        lost, self._lost = list(self._lost), {}
+        return lost
 
     def take_packets(self) -> list[bytes]:
         """Inner packets ready for delivery, each once."""
@@ -97,12 +129,15 @@ class Receiver:
     def _on_records(self, data: bytes) -> None:
         for record in records.decode(data):
             self._on_record(record)
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
+            raise fault
 
     def _on_record(self, record: records.Record) -> None:
         if record.flow == records.UNORDERED:
             if not (record.is_first and record.is_last):
                 raise PeerError("malformed")
-            self._finish(record.encoding, record.body)
+            self._deliver(record.flow, None, record.encoding, record.body)
             return
         if record.flow >= records.MAX_FLOWS:
             raise PeerError("malformed")
@@ -125,7 +160,7 @@ class Receiver:
         """Takes the flow's next record; a packet is ready with its last part."""
         flow.next_sequence += 1
         if record.is_first and record.is_last:
-            self._finish(record.encoding, record.body)
+            self._deliver(record.flow, flow, record.encoding, record.body)
             return
         if record.is_first:
             flow.parts, flow.parts_size = [], 0
@@ -136,12 +171,71 @@ class Receiver:
             raise PeerError("malformed")
         if record.is_last:
             body, flow.parts, flow.parts_size = b"".join(flow.parts), [], 0
-            self._finish(record.encoding, body)
+            self._deliver(record.flow, flow, record.encoding, body)
 
-    def _finish(self, encoding: int, body: bytes) -> None:
-        if encoding == records.Encoding.PLAIN:
-            self._packets.append(body)
-        elif encoding == records.Encoding.ZSTD and self._compressor is not None:
-            self._packets.append(self._compressor.decompress(body))
+    def _restore_prompt(self, record: bytes, prompt_id: int) -> None:
+        try:
+            self._packets.append(self._references.restore(record, prompt_id, expand=self._expand))
+        except PeerError as error:
+            if error.reason == "reference":
+                self._lost[frames.Lost(frames.LOST_REFERENCE, record[1])] = None
+            raise
+
+    def _deliver(self, flow_id: int, flow: _FlowOrder | None, encoding: int, body: bytes) -> None:
+        """A packet is complete. One that cannot be restored must not keep others from being delivered: it is lost,
+        as on any path, and the sender told, so that those behind it are not."""
+        try:
+            self._packets.append(self._restore(flow_id, flow, encoding, body))
+        except PeerError as error:
+            self._fault = self._fault or error
+            if flow is not None:
+                flow.header = None
+                self._lost[frames.Lost(frames.LOST_LANE, flow_id)] = None
+
+    def _restore(self, flow_id: int, flow: _FlowOrder | None, encoding: int, body: bytes) -> bytes:
+        """The packet; `flow` is the one in whose order it came."""
+        if encoding in _DELTAS:
+            if flow is None or flow.header is None:
+                raise PeerError("reference")
+            if encoding == Encoding.DELTA:
+                packet, flow.header = tcp.restore(flow.header, body)
+                if self._distrust is not None:
+                    self._look_for_credentials(packet, self._distrust)
+                return packet
+            expand_payload = partial(self._streams.expand, flow_id, is_new=encoding == Encoding.STREAM_START)
+            packet, flow.header = tcp.restore(flow.header, body, expand=expand_payload)
+            return packet
+        if encoding == Encoding.PLAIN:
+            packet = body
+        elif encoding == Encoding.ZSTD:
+            packet = self._decompress(body)
+        elif encoding in (Encoding.ALONE, Encoding.ALONE_ZSTD) and self._has_headers:
+            header, payload_at = exchange.decode(body)
+            payload = body[payload_at:]
+            packet = exchange.build(header, self._expand(payload) if encoding == Encoding.ALONE_ZSTD else payload)
         else:
             raise PeerError("malformed")
+        if flow is not None and self._has_headers:
+            flow.header = tcp.remember(packet)
+            if self._distrust is not None:
+                self._look_for_credentials(packet, self._distrust)
+        return packet
+
+    def _look_for_credentials(self, packet: bytes, distrust: Callable[[bytes], None]) -> None:
+        """Requests by HTTP are never compressed, so they are found among the packets that are not."""
+        payload_at = 20 + (packet[32] >> 2 & 0x3C) if len(packet) > 40 else 0
+        if packet[payload_at : payload_at + METHOD_SIZE] in METHODS and has_mark(packet.lower()):
+            parsed = inner.parse(packet)
+            if parsed is not None and parsed.protocol == inner.TCP:
+                distrust(reverse(parsed.key))
+
+    def _expand(self, padded: bytes) -> bytes:
+        return self._decompress(unpad(padded))
+
+    def _decompress(self, body: bytes) -> bytes:
+        if self._compressor is None:
+            raise PeerError("malformed")
+        return self._compressor.decompress(body)
+
+
+_DELTAS: Final = frozenset((Encoding.DELTA, Encoding.STREAM, Encoding.STREAM_START))

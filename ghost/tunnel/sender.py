@@ -61,11 +61,16 @@ class Sender:
         "congestion",
         "loss_rate",
         "rtt",
+        "control_bytes",
+        "copied_bytes",
         "last_eliciting",
         "lost_packets",
+        "padding_bytes",
         "probes_unanswered",
+        "repair_bytes",
         "repairs_sent",
         "retransmitted",
+        "retransmitted_bytes",
         "sent_bytes",
         "_in_flight",
         "_news",
@@ -100,7 +105,10 @@ class Sender:
         self.repairs_sent = 0
         self.retransmitted = 0
         self.sent_bytes = 0
-        """On the wire, headers included."""
+        """On the wire, headers included; of these:"""
+        self.repair_bytes = self.retransmitted_bytes = self.copied_bytes = self.padding_bytes = 0
+        self.control_bytes = 0
+        """Of whole datagrams that carry neither a symbol nor a prompt record: acknowledgements, keep-alives, probes."""
         self._in_flight = LossDetector()
         self._news: _News | None = None
         self._next_packet_number = 0
@@ -136,7 +144,9 @@ class Sender:
 
     def queue_packet(self, packet: bytes, inner: Inner, now: float) -> None:
         """An inner packet wants to cross; it is dropped where its queue is full."""
-        record = self.composer.add(packet, inner, rate=self.congestion.likely_rate, now=now)
+        record = self.composer.add(
+            packet, inner, rate=self.congestion.likely_rate, prompt_id=self._prompts.next_id, now=now
+        )
         if record is not None:
             self._prompts.push(record, now=now, stale_key=inner.key if inner.is_pure_ack else None)
 
@@ -161,6 +171,7 @@ class Sender:
                 self._window.on_known(packet.symbol)
             for prompt_id in packet.prompts:
                 self._prompts.on_acked(prompt_id)
+                self.composer.on_prompt_acked(prompt_id)
         self._window.on_report(ack.symbol_floor, ack.symbols)
         self._confirm(largest, outcome.acked, now)
         self._on_lost(outcome.lost)
@@ -231,7 +242,11 @@ class Sender:
             parts.append(frames.PING) if symbol is None else parts.insert(0, frames.PING)
         plaintext = b"".join(parts)
         if symbol is None:
-            plaintext += frames.padding(min(self._pad(len(plaintext)), max(0, most - len(plaintext))))
+            padding = min(self._pad(len(plaintext)), max(0, most - len(plaintext)))
+            plaintext += frames.padding(padding)
+            self.padding_bytes += padding
+            if not prompts:
+                self.control_bytes += len(plaintext) + PACKET_OVERHEAD + WIRE_HEADERS
         elif symbol != CODED:
             self._window.on_sent(symbol, self._next_packet_number)
         is_eliciting = is_head_eliciting or is_probe or bool(prompts) or symbol is not None
@@ -299,12 +314,13 @@ class Sender:
         ids: list[int] = []
         copies = copies_for(self.loss_rate.rate, self.loss_rate.burst)
         while (record := self._prompts.next_record(now, self.rtt.smoothed)) is not None:
-            size = frames.PROMPT_OVERHEAD + len(record.data)
-            if size > room or record.prompt_id in ids:
+            frame = self.composer.prompt_frame(record.prompt_id, record.data)
+            if len(frame) > room or record.prompt_id in ids:
                 self._prompts.put_back(record)
                 break
-            room -= size
-            parts.append(frames.encode_prompt(record.prompt_id, record.data))
+            room -= len(frame)
+            parts.append(frame)
+            self.copied_bytes += len(frame) if record.in_flight else 0
             ids.append(record.prompt_id)
             self._prompts.on_sent(record, now=now, copies=copies, rate=self.congestion.pacing_rate)
         return tuple(ids), room
@@ -344,6 +360,7 @@ class Sender:
         self._repairs.repairs += 1
         self.retransmitted += 1
         parts.append(frames.encode_symbol(symbol_id, self._window.payload(symbol_id)))
+        self.retransmitted_bytes += len(parts[-1])
         return symbol_id
 
     def _append_repair(self, parts: list[bytes], room: int, members: list[int]) -> int | None:
@@ -355,6 +372,7 @@ class Sender:
             return None
         self._repairs.repairs += 1
         self.repairs_sent += 1
+        self.repair_bytes += len(frame)
         parts.append(frame)
         return CODED
 

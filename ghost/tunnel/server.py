@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from random import Random
 from typing import Any, Final
 
-from ghost.compression.payload import PacketCompressor, is_available
+from ghost.compression.agreement import DEFAULT_MEMORY, Agreement, offered, streams_of
 from ghost.constants import PACKET_OVERHEAD, TAG_SIZE
 from ghost.crypto.backend import Backend
 from ghost.crypto.noise import Responder, TransportKeys
@@ -66,6 +66,7 @@ class ServerEndpoint:
         now: float,
         wall_offset: float,
         backend: Backend,
+        compression_memory: int = DEFAULT_MEMORY,
     ) -> None:
         self._private_key = private_key
         self._registry = registry
@@ -73,6 +74,7 @@ class ServerEndpoint:
         self._gateway = subnet.network_address + 1
         self._profile = PROFILES[profile]
         self._compression = compression
+        self._streams = streams_of(compression_memory) if compression == "auto" else 0
         self._max_rate = max_rate_bps / 8 if max_rate_bps else None
         self._rng = rng
         self._started = now
@@ -319,10 +321,12 @@ class ServerEndpoint:
             and not invite_id
         )
         local_id = self._free_connection_id()
-        features = client.features & hello.FEATURE_ZSTD if self._compression != "off" and is_available() else 0
+        features = client.features & offered(self._compression)
+        streams = min(client.streams, self._streams)
         answer = hello.ServerHello(
             connection_id=local_id,
             features=features,
+            streams=streams,
             interface=IPv4Interface((peer.address, self._subnet.prefixlen)),
             gateway=self._gateway,
             is_resumed=is_resumed,
@@ -344,7 +348,7 @@ class ServerEndpoint:
             self._forget_past_epochs(former)
             self._by_id[local_id] = former
         else:
-            self._add_candidate(epoch, peer, client.token, invite_id, features, address, now)
+            self._add_candidate(epoch, peer, client.token, invite_id, Agreement.of(features, streams), address, now)
         return reply
 
     def _recognise(
@@ -389,7 +393,7 @@ class ServerEndpoint:
         peer: Peer,
         token: bytes,
         invite_id: bytes,
-        features: int,
+        agreement: Agreement,
         address: Address,
         now: float,
     ) -> None:
@@ -397,7 +401,7 @@ class ServerEndpoint:
             epoch=epoch,
             address=address,
             is_server=True,
-            compressor=PacketCompressor() if features & hello.FEATURE_ZSTD else None,
+            compression=agreement,
             profile=self._profile,
             max_rate=self._max_rate,
             rng=self._rng,

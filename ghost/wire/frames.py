@@ -12,6 +12,9 @@ one of them at most: what solving for missing symbols may cost is bounded by the
     CHALLENGE 0x0a  token: 8
     RESPONSE  0x0b  token: 8
     CLOSE     0x0c  reason: 1
+    PROMPT    0x0e  size of the record: 1 | low byte of the prompt id: 1 | one record
+    PROMPT    0x10-0x2f, 0x40-0x7f  low byte of the prompt id: 1 | rest of a short prompt whose code is the type
+    LOST      0x80  size: 2 | what: 1 | number: 2; see Lost
     0x80-0xff       size: 2 | body; a receiver that does not know the type skips it
 
 Any other type makes the packet malformed. Frames are named tuples because several are made for every datagram.
@@ -26,9 +29,11 @@ from typing import NamedTuple
 
 from ghost.constants import MAX_MEMBERS, MAX_MEMBERS_SIZE
 from ghost.errors import PeerError
+from ghost.wire import shorts
 
 SYMBOL_ID_BITS = 24
 PROMPT_ID_BITS = 16
+SMALL_PROMPT_ID_BITS = 8
 PACKET_NUMBER_BITS = 32
 CLOCK_BITS = 32
 
@@ -38,7 +43,9 @@ PROMPT_OVERHEAD = 5  # type, size and prompt id
 TOKEN_SIZE = 8
 
 _PAD, _PING, _ACK, _SYMBOL, _REPAIR, _PROMPT = 0x00, 0x01, 0x02, 0x04, 0x06, 0x08
-_CHALLENGE, _RESPONSE, _CLOSE, _SKIPPABLE = 0x0A, 0x0B, 0x0C, 0x80
+_CHALLENGE, _RESPONSE, _CLOSE, _SMALL_PROMPT, _SKIPPABLE = 0x0A, 0x0B, 0x0C, 0x0E, 0x80
+_LOST = 0x80
+_LOST_BODY = Struct(">BHBH")
 
 _ACK_HEAD = Struct(">BIHIH")
 _ACK_TAIL = Struct(">IBH")
@@ -92,10 +99,11 @@ class Repair(NamedTuple):
 
 
 class Prompt(NamedTuple):
-    """A record to be delivered at once; copies carry the same id."""
+    """A record, or a short prompt, to be delivered at once; copies carry the same id."""
 
     prompt_id: int
     record: bytes
+    id_bits: int = PROMPT_ID_BITS
 
 
 class Challenge(NamedTuple):
@@ -110,13 +118,22 @@ class Response(NamedTuple):
     token: bytes
 
 
+class Lost(NamedTuple):
+    """The sender of this frame cannot restore what builds on LOST_LANE or LOST_REFERENCE of that number."""
+
+    what: int
+    number: int
+
+
 class Close(NamedTuple):
     """The peer ends the connection; see CLOSE_REASONS."""
 
     reason: int
 
 
-Frame = Ping | Ack | Symbol | Repair | Prompt | Challenge | Response | Close
+Frame = Ping | Ack | Symbol | Repair | Prompt | Challenge | Response | Lost | Close
+
+LOST_LANE, LOST_REFERENCE = 0, 1
 
 CLOSE_REASONS = {0: "stopped", 1: "replaced by a newer connection", 2: "protocol violation", 3: "revoked"}
 
@@ -154,12 +171,25 @@ def encode_prompt(prompt_id: int, record: bytes) -> bytes:
     return bytes([_PROMPT]) + _U16.pack(len(record) + 2) + _U16.pack(prompt_id & 0xFFFF) + record
 
 
+def encode_small_prompt(prompt_id: int, record: bytes) -> bytes:
+    """Where the low byte of the id suffices. Never longer than `encode_prompt` makes it."""
+    if record[0] in shorts.SIZES:
+        return bytes((record[0], prompt_id & 0xFF)) + record[1:]
+    if len(record) <= 0xFF:
+        return bytes((_SMALL_PROMPT, len(record), prompt_id & 0xFF)) + record
+    return encode_prompt(prompt_id, record)
+
+
 def encode_challenge(token: bytes) -> bytes:
     return bytes([_CHALLENGE]) + token
 
 
 def encode_response(token: bytes) -> bytes:
     return bytes([_RESPONSE]) + token
+
+
+def encode_lost(lost: Lost) -> bytes:
+    return _LOST_BODY.pack(_LOST, 3, lost.what, lost.number)
 
 
 def encode_close(reason: int) -> bytes:
@@ -174,6 +204,7 @@ def padding(size: int) -> bytes:
 def decode(plaintext: bytes) -> list[Frame]:
     """All frames of a packet, in order; PeerError("malformed") when any part of it is not as specified."""
     frames: list[Frame] = []
+    frame: Frame
     at, end = 0, len(plaintext)
     try:
         while at < end:
@@ -191,8 +222,13 @@ def decode(plaintext: bytes) -> list[Frame]:
                     raise PeerError("malformed")
                 if kind == _PROMPT:
                     frames.append(_decode_prompt(plaintext[start:at]))
+                elif kind == _LOST and at - start == 3:
+                    frames.append(Lost(plaintext[start], plaintext[start + 1] << 8 | plaintext[start + 2]))
                 continue
-            frame, at = _DECODERS[kind](plaintext, at)
+            if kind in shorts.SIZES:
+                frame, at = _decode_short(plaintext, at, shorts.SIZES[kind])
+            else:
+                frame, at = _DECODERS[kind](plaintext, at)
             frames.append(frame)
     except (KeyError, IndexError, StructError):
         raise PeerError("malformed") from None
@@ -219,6 +255,18 @@ def _decode_prompt(body: bytes) -> Prompt:
     if len(body) <= 2:
         raise PeerError("malformed")
     return Prompt(_U16.unpack_from(body)[0], body[2:])
+
+
+def _decode_small_prompt(data: bytes, at: int) -> tuple[Prompt, int]:
+    end = at + 2 + data[at]
+    if not data[at]:
+        raise PeerError("malformed")
+    return Prompt(data[at + 1], data[at + 2 : end], SMALL_PROMPT_ID_BITS), end
+
+
+def _decode_short(data: bytes, at: int, size: int) -> tuple[Prompt, int]:
+    end = at + size  # its code stands before, its id within
+    return Prompt(data[at], data[at - 1 : at] + data[at + 1 : end], SMALL_PROMPT_ID_BITS), end
 
 
 def _decode_ack(data: bytes, at: int) -> tuple[Ack, int]:
@@ -271,4 +319,5 @@ _DECODERS: dict[int, Callable[[bytes, int], tuple[Frame, int]]] = {
     _CHALLENGE: _decode_challenge,
     _RESPONSE: _decode_response,
     _CLOSE: _decode_close,
+    _SMALL_PROMPT: _decode_small_prompt,
 }

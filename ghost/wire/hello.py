@@ -17,9 +17,12 @@ TOKEN_SIZE = 8
 INVITE_ID_SIZE = 8
 PROOF_SIZE = 32
 FEATURE_ZSTD = 1 << 0
+FEATURE_HEADERS = 1 << 1
+FEATURE_HISTORY = 1 << 2
+"""Streams of history for ordered flows, and version 1 of the dictionaries."""
 
 _VERSION, _CONNECTION_ID, _TOKEN, _TIMESTAMP, _INVITE, _PROOF, _FEATURES = range(1, 8)
-_INTERFACE, _GATEWAY, _REFUSAL, _RESUMED = range(8, 12)
+_INTERFACE, _GATEWAY, _REFUSAL, _RESUMED, _STREAMS = range(8, 13)
 
 REFUSALS = {
     1: "this invite was used by another client: ask for a new one",
@@ -44,6 +47,8 @@ class ClientHello:
     invite_id: bytes
     proof: bytes
     version: int = VERSION
+    streams: int = 0
+    """How many streams of history, at most 255, this end wants to keep."""
 
     def encode(self) -> bytes:
         fields = [
@@ -55,6 +60,8 @@ class ClientHello:
             (_INVITE, self.invite_id),
             (_PROOF, self.proof),
         ]
+        if self.streams:
+            fields.append((_STREAMS, bytes([self.streams])))
         return _encode(fields)
 
     @classmethod
@@ -69,6 +76,7 @@ class ClientHello:
                 invite_id=_sized(fields[_INVITE], INVITE_ID_SIZE),
                 proof=_sized(fields[_PROOF], PROOF_SIZE),
                 version=_number(fields[_VERSION], 1),
+                streams=_number(fields.get(_STREAMS, b"\0"), 1),
             )
         except KeyError:
             raise PeerError("malformed") from None
@@ -90,18 +98,19 @@ class ServerHello:
     gateway: IPv4Address = IPv4Address(0)
     is_resumed: bool = False
     refusal: int = 0
+    streams: int = 0
+    """Of history: not more than the client asked for."""
 
     def encode(self) -> bytes:
-        return _encode(
-            [
-                (_CONNECTION_ID, self.connection_id.to_bytes(4, "big")),
-                (_FEATURES, self.features.to_bytes(4, "big")),
-                (_INTERFACE, self.interface.packed + bytes([self.interface.network.prefixlen])),
-                (_GATEWAY, self.gateway.packed),
-                (_RESUMED, bytes([self.is_resumed])),
-                (_REFUSAL, bytes([self.refusal])),
-            ]
-        )
+        fields = [
+            (_CONNECTION_ID, self.connection_id.to_bytes(4, "big")),
+            (_FEATURES, self.features.to_bytes(4, "big")),
+            (_INTERFACE, self.interface.packed + bytes([self.interface.network.prefixlen])),
+            (_GATEWAY, self.gateway.packed),
+            (_RESUMED, bytes([self.is_resumed])),
+            (_REFUSAL, bytes([self.refusal])),
+        ]
+        return _encode([*fields, (_STREAMS, bytes([self.streams]))] if self.streams else fields)
 
     @classmethod
     def decode(cls, data: bytes) -> ServerHello:
@@ -115,6 +124,7 @@ class ServerHello:
                 gateway=IPv4Address(fields[_GATEWAY]),
                 is_resumed=bool(_number(fields[_RESUMED], 1)),
                 refusal=_number(fields[_REFUSAL], 1),
+                streams=_number(fields.get(_STREAMS, b"\0"), 1),
             )
         except (KeyError, ValueError):
             raise PeerError("malformed") from None

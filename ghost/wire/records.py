@@ -22,7 +22,10 @@ RECORD_OVERHEAD = 5  # the longest head without a size
 SIZE_FIELD = 2
 UNORDERED = -1
 
-_ENCODING, _FIRST, _LAST, _SIZED, _ORDERED = 0x0F, 0x10, 0x20, 0x40, 0x80
+ENCODING_MASK = 0x0F
+WHOLE = 0x30
+"""The head of a record that is a whole packet, without order, to the end; its encoding is added."""
+_FIRST, _LAST, _SIZED, _ORDERED = 0x10, 0x20, 0x40, 0x80
 
 
 class Encoding(IntEnum):
@@ -30,6 +33,22 @@ class Encoding(IntEnum):
 
     PLAIN = 0
     ZSTD = 1
+    DELTA = 2
+    """In a flow's order: the TCP header as a difference to that of the packet before."""
+    STREAM = 3
+    """The same with the payload as the next piece of the flow's stream of history."""
+    STREAM_START = 5
+    """The same with the first piece of a new one."""
+    ALONE = 4
+    """The header in its short form, of UDP or an echo."""
+    ALONE_ZSTD = 6
+    """The same with the payload compressed by itself."""
+    REFERENCE = 8
+    """In prompts only, as all that follow: the header as a difference to a reference."""
+    PLAIN_DEFINE = 9
+    ALONE_DEFINE = 10
+    REFERENCE_DEFINE = 11
+    REFERENCE_ZSTD = 12
 
 
 class Record(NamedTuple):
@@ -83,7 +102,7 @@ def decode(data: bytes) -> list[Record]:
             if len(records) == MAX_RECORDS:
                 raise PeerError("malformed")
             records.append(
-                Record(head & _ENCODING, bool(head & _FIRST), bool(head & _LAST), flow, sequence, data[at:stop])
+                Record(head & ENCODING_MASK, bool(head & _FIRST), bool(head & _LAST), flow, sequence, data[at:stop])
             )
             at = stop
     except IndexError:

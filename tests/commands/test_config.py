@@ -32,6 +32,7 @@ def test_a_server_needs_no_option() -> None:
         tun_name="ghosts",
         profile="noise",
         compression="auto",
+        compression_memory=16 << 20,
         max_rate_bps=None,
         chaos=None,
         listen=("0.0.0.0", 8000),

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from ghost.compression.agreement import Agreement
 from ghost.compression.payload import PacketCompressor, Shrinkage
 from ghost.errors import PeerError
 from ghost.tunnel.receiver import Receiver
@@ -32,7 +33,7 @@ def receive(receiver: Receiver, *symbols: Symbol) -> list[bytes]:
 
 
 def test_a_flow_waits_for_its_own_gap_and_no_other_does() -> None:
-    receiver = Receiver(None)
+    receiver = Receiver(Agreement())
     assert receive(receiver, symbol(1, whole(1, 1, b"second"))) == []
     assert receive(receiver, symbol(2, whole(2, 0, b"other flow"))) == [b"other flow"]
     assert receive(receiver, symbol(3, whole(UNORDERED, 0, b"no order"))) == [b"no order"]
@@ -46,19 +47,19 @@ def test_a_packet_in_parts_is_joined_whatever_order_they_come_in() -> None:
         symbol(2, Record(0, False, True, 1, 2, b"three"), whole(1, 3, b"next")),
     ]
     for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
-        receiver = Receiver(None)
+        receiver = Receiver(Agreement())
         assert receive(receiver, *(parts[index] for index in order)) == [b"one two three", b"next"]
 
 
 def test_a_symbol_seen_again_delivers_nothing_and_is_counted() -> None:
-    receiver = Receiver(None)
+    receiver = Receiver(Agreement())
     first = symbol(0, whole(UNORDERED, 0, b"once"))
     assert receive(receiver, first, first) == [b"once"]
     assert receiver.redundant == 1
 
 
 def test_copies_of_a_prompt_record_deliver_once() -> None:
-    receiver = Receiver(None)
+    receiver = Receiver(Agreement())
     record = records.encode(whole(UNORDERED, 0, b"ping"), is_sized=False)
     for prompt_id in (3, 3, 1, 2, 1):
         receiver.on_prompt(Prompt(prompt_id, record))
@@ -66,7 +67,7 @@ def test_copies_of_a_prompt_record_deliver_once() -> None:
 
 
 def test_prompt_ids_run_on_over_their_wrap() -> None:
-    receiver = Receiver(None)
+    receiver = Receiver(Agreement())
     record = records.encode(whole(UNORDERED, 0, b"ping"), is_sized=False)
     for prompt_id in range(70_000):
         receiver.on_prompt(Prompt(prompt_id & 0xFFFF, record))
@@ -97,7 +98,7 @@ def test_any_order_and_any_duplication_give_every_flow_its_stream(seed: int) -> 
         del placed[:count]
     arrivals = [each for each in symbols for _ in range(rng.choice([1, 1, 2]))]
     rng.shuffle(arrivals)
-    receiver = Receiver(PacketCompressor())
+    receiver = Receiver(Agreement(zstd=True))
     delivered = receive(receiver, *arrivals)
     for flow in range(4):
         mine = set(packets[flow])
@@ -117,11 +118,11 @@ def test_any_order_and_any_duplication_give_every_flow_its_stream(seed: int) -> 
 )
 def test_a_record_that_makes_no_sense_is_malformed(record: Record) -> None:
     with pytest.raises(PeerError, match="malformed"):
-        receive(Receiver(None), symbol(0, record))
+        receive(Receiver(Agreement()), symbol(0, record))
 
 
 def test_a_packet_that_never_ends_is_cut_off() -> None:
-    receiver = Receiver(None)
+    receiver = Receiver(Agreement())
     with pytest.raises(PeerError, match="malformed"):
         for sequence in range(100):
             receive(receiver, symbol(sequence, Record(0, sequence == 0, False, 1, sequence, bytes(1300))))

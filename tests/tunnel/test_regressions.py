@@ -14,6 +14,7 @@ import pytest
 
 from ghost.chaos.link import Link
 from ghost.chaos.spec import parse
+from ghost.compression.agreement import Agreement
 from ghost.errors import PeerError
 from ghost.obfuscation.mask import HeaderMask
 from ghost.simulation import packets
@@ -186,7 +187,7 @@ def test_a_good_bye_is_said_however_many_control_frames_wait(connected: Callable
 
 
 def test_parts_without_end_are_not_kept() -> None:
-    receiver = Receiver(None)
+    receiver = Receiver(Agreement())
     tracemalloc.start()
     try:
         for number in range(3000):
@@ -204,7 +205,7 @@ def test_parts_without_end_are_not_kept() -> None:
 
 
 def test_a_lane_whose_packet_is_under_way_never_counts_a_sequence_twice() -> None:
-    composer, here, there = Composer(None), IPv4Address("10.77.0.2"), IPv4Address("10.77.0.1")
+    composer, here, there = Composer(Agreement()), IPv4Address("10.77.0.2"), IPv4Address("10.77.0.1")
 
     def add(port: int, payload: bytes) -> None:
         packet = packets.tcp(
@@ -212,7 +213,7 @@ def test_a_lane_whose_packet_is_under_way_never_counts_a_sequence_twice() -> Non
         )
         parsed = inner.parse(packet)
         assert parsed is not None
-        composer.add(packet, parsed, rate=1e6, now=0.0)
+        composer.add(packet, parsed, rate=1e6, prompt_id=0, now=0.0)
 
     seen: list[tuple[int, int]] = []
 

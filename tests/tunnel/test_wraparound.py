@@ -29,8 +29,8 @@ def fast_forward(sending: Connection, receiving: Connection, monkeypatch: pytest
     sender._in_flight._mask = sender._in_flight._lost_mask = 0
     sender._window.next_id = sender._window._base = (1 << frames.SYMBOL_ID_BITS) - AHEAD
     receiver.window.floor = sender._window.next_id
-    sender._prompts._next_id = (1 << frames.PROMPT_ID_BITS) - AHEAD
-    receiver._prompts_seen.largest = sender._prompts._next_id - 1
+    sender._prompts.next_id = (1 << frames.PROMPT_ID_BITS) - AHEAD
+    receiver._prompts_seen.largest = sender._prompts.next_id - 1
     find = FlowTable.find
 
     def find_far_on(table: FlowTable, *args: Any) -> Any:
@@ -68,4 +68,4 @@ def test_every_number_wraps_under_way(
     for connection in (client, server):
         assert connection.sender._next_packet_number > 1 << frames.PACKET_NUMBER_BITS
         assert connection.sender._window.next_id > 1 << frames.SYMBOL_ID_BITS
-        assert connection.sender._prompts._next_id > 1 << frames.PROMPT_ID_BITS
+        assert connection.sender._prompts.next_id > 1 << frames.PROMPT_ID_BITS

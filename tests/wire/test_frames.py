@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ghost.constants import MAX_MEMBERS, MAX_MEMBERS_SIZE
 from ghost.errors import PeerError
-from ghost.wire import frames
+from ghost.wire import frames, shorts
 
 DELAY_UNIT = 16e-6  # seconds; frames.Ack.delay travels in these steps
 BITMAP = (1 << 255 * 8) - 1
@@ -37,11 +37,25 @@ repairs = st.builds(
     ),
     st.binary(min_size=3, max_size=300),
 )
-prompts = st.builds(frames.Prompt, st.integers(0, 0xFFFF), st.binary(min_size=1, max_size=1200))
+prompts = st.builds(
+    frames.Prompt, st.integers(0, 0xFFFF), st.binary(min_size=1, max_size=1200), st.just(frames.PROMPT_ID_BITS)
+)
+shorts_ = st.sampled_from(sorted(shorts.SIZES)).flatmap(
+    lambda code: st.binary(min_size=shorts.SIZES[code] - 1, max_size=shorts.SIZES[code] - 1).map(
+        lambda body: bytes([code]) + body
+    )
+)
+small_prompts = st.builds(
+    frames.Prompt,
+    st.integers(0, 0xFF),
+    shorts_ | st.binary(max_size=254).map(lambda body: b"0" + body),
+    st.just(frames.SMALL_PROMPT_ID_BITS),
+)
 short_frames = st.one_of(
     st.just(frames.Ping()),
     acks,
     prompts,
+    small_prompts,
     st.builds(frames.Challenge, tokens),
     st.builds(frames.Response, tokens),
     st.builds(frames.Close, st.integers(0, 255)),
@@ -51,7 +65,9 @@ ENCODERS = {
     frames.Ping: lambda frame: frames.PING,
     frames.Ack: frames.encode_ack,
     frames.Symbol: lambda frame: frames.encode_symbol(*frame),
-    frames.Prompt: lambda frame: frames.encode_prompt(*frame),
+    frames.Prompt: lambda frame: (
+        frames.encode_prompt if frame.id_bits == frames.PROMPT_ID_BITS else frames.encode_small_prompt
+    )(*frame[:2]),
     frames.Challenge: lambda frame: frames.encode_challenge(frame.token),
     frames.Response: lambda frame: frames.encode_response(frame.token),
     frames.Close: lambda frame: frames.encode_close(frame.reason),
@@ -60,6 +76,8 @@ ONE_OF_EACH = [
     frames.Ping(),
     frames.Ack(7, 0b1011, 123, 5 * DELAY_UNIT, 9, 0b101, 2, 3),
     frames.Prompt(2, b"record"),
+    frames.Prompt(2, b"0record", frames.SMALL_PROMPT_ID_BITS),
+    frames.Prompt(2, b"\x1f" + bytes(shorts.SIZES[0x1F] - 1), frames.SMALL_PROMPT_ID_BITS),
     frames.Challenge(b"12345678"),
     frames.Response(b"87654321"),
     frames.Close(1),
@@ -127,7 +145,7 @@ def test_an_unknown_frame_that_may_be_skipped_is_skipped(kind: int) -> None:
 
 
 def test_any_other_unknown_frame_makes_the_packet_malformed() -> None:
-    known = {0x00, 0x01, 0x02, 0x04, 0x06, 0x08, 0x0A, 0x0B, 0x0C}
+    known = {0x00, 0x01, 0x02, 0x04, 0x06, 0x08, 0x0A, 0x0B, 0x0C, 0x0E, *shorts.SIZES}
     for kind in set(range(0x80)) - known:
         with pytest.raises(PeerError, match="malformed"):
             frames.decode(frames.PING + bytes([kind]) + bytes(40))

@@ -1,0 +1,271 @@
+"""Measures what compression saves: downloads over thin links, acknowledgements, keystrokes, an idle day, CPU.
+
+.venv/bin/python bench/compression.py                  all of it, in two minutes
+.venv/bin/python bench/compression.py idle keys        some of it
+
+Virtual time, except for the CPU. The text is Python's own: its documentation (pydoc's topics), then sources of the
+standard library. Pages and JSON are made of its words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import datetime
+import decimal
+import email.message
+import inspect
+import ipaddress
+import json
+import logging
+import pathlib
+import random
+import statistics
+import subprocess
+import sys
+import tarfile
+import time
+import typing
+import unittest.mock
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from pydoc_data.topics import topics
+
+from ghost.chaos.spec import parse
+from ghost.compression.agreement import Agreement
+from ghost.simulation import packets
+from ghost.simulation.pair import Pair
+from ghost.simulation.segments import ACK, Codec
+from ghost.simulation.workloads import GATEWAY, Bulk
+from ghost.tunnel.composer import Composer
+from ghost.wire import inner
+
+LINKS = {
+    "thin64": "rate=64kbit,delay=300ms,queue=1000ms,loss=5%",
+    "thin256": "rate=256kbit,delay=150ms,queue=400ms,loss=10%",
+}
+MODES = ("off", "headers", "auto")
+MEGABYTE = 1_000_000
+DAY = 86_400.0
+HOST_HEADERS = 28  # IPv4 and UDP around a datagram
+WIREGUARD = HOST_HEADERS + 32  # around an inner packet padded to a multiple of 16
+KEYS = 300
+KEY_INTERVAL = 0.2  # seconds
+CONNECT_LIMIT = 60.0
+
+
+class Content(random.Random):
+    """Draws the bytes of a text, one piece after the other."""
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__(1)
+        self._text = text
+        self._at = 0
+
+    def randbytes(self, n: int) -> bytes:
+        piece = self._text[self._at : self._at + n]
+        self._at += n
+        return piece.ljust(n, b" ")
+
+
+def text() -> bytes:
+    modules = (argparse, collections, datetime, decimal, email.message, inspect, ipaddress, logging, pathlib, random)
+    sources = [
+        inspect.getsource(module) for module in (*modules, statistics, subprocess, tarfile, typing, unittest.mock)
+    ]
+    return ("".join(topics.values()) + "".join(sources)).encode()
+
+
+def pages() -> bytes:
+    """HTML of a catalogue: the same tags around ever new words."""
+    rng = random.Random(1)
+    words = text().decode().split()
+    parts = ["<!DOCTYPE html>\n<html><body>\n"]
+    for _ in range(4000):
+        name = " ".join(rng.sample(words, 3))
+        parts.append(
+            f'<div class="product-card" id="item-{rng.randrange(10**6)}">\n<a href="/catalogue/{rng.randrange(10**6)}">'
+            f'<h2 class="title">{name}</h2></a>\n<p class="text">{" ".join(rng.sample(words, 12))}</p>\n'
+            f'<span class="price">{rng.randrange(10**4) / 100:.2f} EUR</span>\n</div>\n'
+        )
+    return "".join(parts).encode()
+
+
+def answers() -> bytes:
+    """JSON of an interface: records with the same keys."""
+    rng = random.Random(1)
+    words = text().decode().split()
+    records = [
+        {
+            "id": rng.randrange(10**9),
+            "created_at": f"2026-{rng.randrange(1, 13):02}-{rng.randrange(1, 29):02}T{rng.randrange(24):02}:00:00Z",
+            "name": " ".join(rng.sample(words, 2)),
+            "description": " ".join(rng.sample(words, 10)),
+            "tags": rng.sample(words, 3),
+            "price": rng.randrange(10**5) / 100,
+            "is_available": rng.random() < 0.5,
+        }
+        for _ in range(5000)
+    ]
+    return json.dumps(records).encode()
+
+
+CONTENTS: dict[str, Callable[[], bytes]] = {
+    "text": text,
+    "HTML": pages,
+    "JSON": answers,
+    "noise": lambda: random.Random(1).randbytes(2 * MEGABYTE),
+}
+
+
+def downloads() -> None:
+    print("1 MB down, share of the link's rate              " + "".join(f"{mode:>9}" for mode in MODES))
+    for link, spec in LINKS.items():
+        for name, make in CONTENTS.items():
+            figures = [download(spec, make(), mode) for mode in MODES]
+            print(f"  {link:8} {name:38}" + "".join(f"{figure:9.2f}" for figure in figures), flush=True)
+
+
+def download(spec: str, content: bytes, mode: str) -> float:
+    """Payload bits of a megabyte a second of waiting, over the link's rate."""
+    link = parse(spec)
+    pair = Pair(link, seed=1, compression=mode)
+    pair.run_until_connected(CONNECT_LIMIT)
+    bulk = Bulk(pair, is_download=True, total=MEGABYTE, rng=Content(content))
+    pair.applications.append(bulk)
+    while (took := bulk.time_of(MEGABYTE - 2000)) is None:
+        pair.run(1.0)
+        if pair.now > 1000:
+            return float("nan")
+    return MEGABYTE * 8 / took / float(link.rate_bps or 1)
+
+
+def acknowledgements() -> None:
+    """What a download's pure acknowledgements take inside the datagrams, and the headers of its segments."""
+    sizes: list[int] = []
+    frame = Composer.prompt_frame
+
+    def count(self: Composer, prompt_id: int, record: bytes) -> bytes:
+        sizes.append(len(frame(self, prompt_id, record)))
+        return frame(self, prompt_id, record)
+
+    for mode in MODES:
+        sizes.clear()
+        Composer.prompt_frame = count  # type: ignore[method-assign]
+        try:
+            pair = Pair(parse("rate=10mbit,delay=50ms"), seed=1, compression=mode)
+            pair.run_until_connected(CONNECT_LIMIT)
+            pair.applications.append(Bulk(pair, is_download=True, total=5 * MEGABYTE))
+            pair.run(10.0)
+        finally:
+            Composer.prompt_frame = frame  # type: ignore[method-assign]
+        print(f"a pure acknowledgement of 40 bytes in the datagram, {mode:8}{sum(sizes) / len(sizes):9.2f} bytes")
+
+
+class Keys:
+    """A key each 0.2 s, 36 bytes as ssh seals it; the echo carries the acknowledgement, which is acknowledged."""
+
+    def __init__(self, pair: Pair) -> None:
+        assert pair.address is not None
+        self._near, self._far = (pair.address, 50_000), (GATEWAY, 22)
+        self._up, self._down = Codec(self._near, self._far), Codec(self._far, self._near)
+        self._next = pair.now
+        self._count = 0
+        self._rng = random.Random(1)
+        self.inner_sizes: list[int] = []
+
+    def next_time(self) -> float | None:
+        return self._next if self._count < KEYS else None
+
+    def wake(self, pair: Pair) -> None:
+        self._next += KEY_INTERVAL
+        self._send(pair, self._up, self._count, self._count, self._rng.randbytes(36), from_server=False)
+        self._count += 1
+
+    def on_packet(self, pair: Pair, packet: bytes, *, at_server: bool) -> None:
+        segment = (self._down if at_server else self._up).decode(packet)
+        if segment is None or not segment.size:
+            return
+        number = segment.sequence // 36
+        if at_server:
+            self._send(pair, self._down, number, number + 1, self._rng.randbytes(36), from_server=True)
+        else:
+            self._send(pair, self._up, number + 1, number + 1, b"", from_server=False)
+
+    def _send(self, pair: Pair, codec: Codec, number: int, acked: int, payload: bytes, *, from_server: bool) -> None:
+        packet = codec.encode(sequence=number * 36, acknowledgement=acked * 36, flags=ACK, payload=payload)
+        self.inner_sizes.append(len(packet))
+        pair.send(packet, from_server=from_server)
+
+
+def keys() -> None:
+    for profile in ("noise", "thin"):
+        for mode in MODES:
+            pair = Pair(parse("rate=1mbit,delay=50ms"), seed=1, compression=mode, profile=profile)
+            pair.run_until_connected(CONNECT_LIMIT)
+            pair.run(2.0)
+            session = Keys(pair)
+            before = wire_bytes(pair)
+            pair.applications.append(session)
+            pair.run(KEYS * KEY_INTERVAL)
+            taken = wire_bytes(pair) - before
+            wireguard = sum(WIREGUARD + -(-size // 16) * 16 for size in session.inner_sizes)
+            print(f"keystrokes, {profile:6}{mode:8} {taken:8} bytes, WireGuard {wireguard}: {taken / wireguard:5.2f}")
+
+
+def wire_bytes(pair: Pair) -> int:
+    """Both directions so far, with the headers around each datagram."""
+    return sum(link.stats.in_bytes for link in (pair.up, pair.down))
+
+
+def idle() -> None:
+    for profile in ("noise", "thin"):
+        pair = Pair(parse("rate=10mbit,delay=50ms"), seed=1, profile=profile)
+        pair.run_until_connected(CONNECT_LIMIT)
+        before = wire_bytes(pair)
+        pair.run(DAY)
+        print(f"an idle day, {profile:6} {(wire_bytes(pair) - before) / 1e6:5.2f} MB")
+
+
+def cpu() -> None:
+    """Microseconds to compose a datagram of a flow of noise, least of many rounds."""
+    here, there = IPv4Address("10.77.0.2"), IPv4Address("10.77.0.1")
+    rng = random.Random(1)
+    run = [
+        packets.tcp(
+            (here, 1), (there, 2), sequence=number * 1344, acknowledgement=1, flags=ACK, payload=rng.randbytes(1344)
+        )
+        for number in range(1000)
+    ]
+    parsed = inner.parse(run[0])
+    assert parsed is not None
+    modes = {
+        "off": Agreement(),
+        "headers": Agreement(headers=True),
+        "auto": Agreement(headers=True, zstd=True, streams=8),
+    }
+    for mode, agreement in modes.items():
+        best = float("inf")
+        for _ in range(10):
+            composer = Composer(agreement)
+            began = time.perf_counter()
+            for number, packet in enumerate(run):
+                composer.add(packet, parsed, rate=1e6, prompt_id=number, now=0.0)
+                composer.compose(1389)
+            best = min(best, (time.perf_counter() - began) / len(run))
+        print(f"composing a full datagram of noise, {mode:8} {best * 1e6:6.2f} us")
+
+
+CASES = {"downloads": downloads, "acks": acknowledgements, "keys": keys, "idle": idle, "cpu": cpu}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="which ones (default: all)")
+    for case in parser.parse_args().cases or CASES:
+        CASES[case]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""A flow's history comes back at the other end, in bounded memory, by either library, and nonsense is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ghost.compression import zstd
+from ghost.compression.dictionaries import DICTIONARIES, Kind
+from ghost.compression.payload import BUCKET
+from ghost.compression.streams import MAX_PAYLOAD, Streams, StreamTable
+from ghost.errors import PeerError
+
+LINE = b"%d: the quick brown fox jumps over the lazy dog, and what it says is %d\n"
+EFFORTS = {"quick": zstd.QUICK, "good": zstd.GOOD, "thorough": zstd.THOROUGH}
+
+
+def text(number: int) -> bytes:
+    return b"".join(LINE % (number, each * each) for each in range(number, number + 10))
+
+
+def use(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    """Makes one of the two libraries the only one."""
+    if library == "package":
+        pytest.importorskip("zstandard")
+        return
+    try:
+        from compression import zstd as standard
+    except ImportError:
+        standard = pytest.importorskip("backports.zstd")  # the same interface for older Pythons
+    monkeypatch.setattr(zstd, "standard", standard)
+    monkeypatch.setattr(zstd, "zstandard", None)
+
+
+@pytest.fixture(params=["package", "standard"])
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    use(monkeypatch, request.param)
+    return str(request.param)
+
+
+def compress(streams: Streams, lane: int, payload: bytes) -> tuple[bool, bytes]:
+    packed = streams.compress(lane, payload, effort=zstd.QUICK, kind=Kind.WEB)
+    assert packed is not None
+    return packed
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("effort", EFFORTS.values(), ids=EFFORTS)
+def test_text_comes_back_and_shrinks_the_more_the_longer(effort: zstd.Effort) -> None:
+    streams, table, sizes = Streams(16), StreamTable(16), []
+    for number in range(30):
+        packed = streams.compress(1, text(number), effort=effort, kind=Kind.WEB)
+        assert packed is not None
+        assert packed[0] is (number == 0)
+        assert table.expand(1, packed[1], is_new=packed[0]) == text(number)
+        sizes.append(len(packed[1]))
+    assert sizes[-1] <= sizes[0] / 2 < len(text(0)) / 3
+
+
+@pytest.mark.parametrize(("sender", "receiver"), [("package", "standard"), ("standard", "package")])
+def test_either_library_reads_the_other(sender: str, receiver: str) -> None:
+    streams, table, bodies = Streams(4), StreamTable(4), []
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, sender)
+        bodies = [compress(streams, 1, text(number)) for number in range(5)]
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, receiver)
+        assert [table.expand(1, body, is_new=is_new) for is_new, body in bodies] == [text(n) for n in range(5)]
+
+
+def test_short_bodies_come_in_few_lengths() -> None:
+    streams = Streams(4)
+    lengths = {len(compress(streams, 1, b"key %d, " % number + b"and the same words " * 6)[1]) for number in range(90)}
+    print(sorted(lengths))
+    assert all(length % BUCKET == 0 for length in lengths)
+
+
+def test_what_does_not_shrink_is_given_back_and_its_history_forgotten() -> None:
+    streams = Streams(4)
+    compress(streams, 1, text(0))
+    noise = random.Random(1).randbytes(1300)
+    assert streams.compress(1, noise, effort=zstd.QUICK, kind=Kind.WEB) is None
+    assert compress(streams, 1, text(0))[0]
+
+
+def test_memory_bounds_the_streams_of_both_ends() -> None:
+    streams, table = Streams(4), StreamTable(4)
+    for lane in range(100):
+        is_new, body = compress(streams, lane, text(lane))
+        assert table.expand(lane, body, is_new=is_new) == text(lane)
+    assert compress(streams, 99, text(0))[0] is False
+    assert compress(streams, 95, text(0))[0] is True
+    with pytest.raises(PeerError, match="reference"):
+        table.expand(0, b"\0piece", is_new=False)
+    assert Streams(0).compress(1, text(0), effort=zstd.QUICK, kind=Kind.WEB) is None
+    assert Streams(2).compress(1, text(0), effort=zstd.THOROUGH, kind=Kind.WEB) is None
+
+
+def test_another_effort_waits_for_a_history_that_is_worth_less() -> None:
+    streams = Streams(16)
+    begun = 0
+    for number in range(2000):
+        effort = zstd.QUICK if number // 100 % 2 else zstd.GOOD
+        packed = streams.compress(1, text(number % 50), effort=effort, kind=Kind.WEB)
+        assert packed is not None
+        begun += packed[0]
+    assert begun == 4
+
+
+@pytest.mark.usefixtures("library")
+def test_a_bomb_is_refused() -> None:
+    body = b"\0\0" + zstd.compressor(zstd.QUICK, b"").compress(bytes(10 << 20))
+    assert len(body) < 1400
+    with pytest.raises(PeerError, match="malformed"):
+        StreamTable(4).expand(1, body, is_new=True)
+    largest = b"\0\0" + zstd.compressor(zstd.QUICK, b"").compress(bytes(MAX_PAYLOAD))
+    assert StreamTable(4).expand(1, largest, is_new=True) == bytes(MAX_PAYLOAD)
+
+
+@pytest.mark.parametrize("body", [b"", b"\1", b"\x09\0piece", b"\0\xffpiece", b"\0\0\xffpiece"], ids=bytes.hex)
+def test_nonsense_is_refused(body: bytes) -> None:
+    with pytest.raises(PeerError, match="malformed"):
+        StreamTable(4).expand(1, body, is_new=True)
+
+
+@given(st.data())
+def test_a_damaged_piece_restores_or_is_a_peers_fault(data: st.DataObject) -> None:
+    is_new, body = compress(Streams(4), 1, text(1))
+    damaged = bytearray(body)
+    damaged[data.draw(st.integers(0, len(body) - 1))] ^= data.draw(st.integers(1, 255))
+    with contextlib.suppress(PeerError):
+        assert len(StreamTable(4).expand(1, bytes(damaged), is_new=is_new)) <= MAX_PAYLOAD
+
+
+def test_the_dictionaries_are_those_of_the_feature() -> None:
+    """Another text is another feature: the peers of today would restore garbage."""
+    digests = {kind.name: hashlib.blake2s(content, digest_size=8).hexdigest() for kind, content in DICTIONARIES.items()}
+    assert digests == {"NONE": "ef2a8b78dd80da9c", "WEB": "c68c35b9433c0c3c", "TLS": "ad595e9e843eea4c"}
+
+
+def test_a_dictionary_helps_the_first_packet() -> None:
+    head = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\n\r\n"
+    page = head + b'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>A page</title>\n'
+    alone, helped = (len(zstd.compressor(zstd.QUICK, DICTIONARIES[kind]).compress(page)) for kind in (0, Kind.WEB))
+    print(f"{len(page)} bytes of a page: {alone} alone, {helped} with the dictionary")
+    assert helped < alone / 2
