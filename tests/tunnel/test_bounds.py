@@ -31,8 +31,8 @@ def held_by(work: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-def ack(first: int, packets: int, *, floor: int = 0, symbols: int = 0) -> bytes:
-    return frames.encode_ack(frames.Ack(first, packets, 0, 0.0, floor, symbols, 0, 0))
+def ack(first: int, packets: int, *, behind: int = 0, floor: int = 0, symbols: int = 0) -> bytes:
+    return frames.encode_ack(frames.Ack(first, packets, behind, 0, 0.0, floor, symbols, 0, 0))
 
 
 def says_goodbye(plaintext: bytes) -> bool:
@@ -67,7 +67,8 @@ def test_any_acknowledgements_are_survived(peer: Any, seed: int) -> None:
     def talk_nonsense() -> None:
         for _ in range(1000):
             first = rng.choice([rng.randrange(20), rng.getrandbits(32)])
-            peer.send(ack(first, rng.getrandbits(rng.randrange(1, 2000)) | 1, floor=rng.getrandbits(24), symbols=1))
+            packets, behind = rng.getrandbits(rng.randrange(1, 2000)) | 1, rng.choice([0, 1, rng.getrandbits(16)])
+            peer.send(ack(first, packets, behind=behind, floor=rng.getrandbits(24), symbols=1))
             peer.wait(0.005)
 
     assert held_by(talk_nonsense) < 8 * MEGABYTE, f"seed {seed}"
