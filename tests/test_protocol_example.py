@@ -108,6 +108,7 @@ def packet(backend: Backend, key: bytes, server_public: bytes) -> dict[str, byte
     ack = frames.Ack(
         first=0xFFFFFFF0,
         packets=0b1_0000_0101,
+        behind=6,
         received_clock=0x0A0B0C0D,
         delay=0.0016,
         symbol_floor=0x000102,

@@ -213,8 +213,11 @@ class ClientEndpoint:
     def _is_silent(self, now: float, limit: float) -> bool:
         return now >= self._silent_since + limit
 
-    def _begin_handshake(self, now: float) -> None:
-        interval = self._handshake.interval if self._handshake else FIRST_REPEAT
+    def _begin_handshake(self, now: float, *, is_urgent: bool = False) -> None:
+        """In place of one under way it keeps that one's pace, and unless `is_urgent` it leaves when that one would."""
+        former = self._handshake
+        interval = former.interval if former else FIRST_REPEAT
+        first_time = max(now, former.next_time) if former and not is_urgent else now
         if not self._token:
             self._token = self._rng.randbytes(hello.TOKEN_SIZE)
         self._last_timestamp = max(self._last_timestamp + 1, int((now + self._wall_offset) * 1000))
@@ -235,11 +238,11 @@ class ClientEndpoint:
                 invite_id=self._invitation.invite_id,
                 proof=b"",
             ),
+            first_time=first_time,
             first_repeat=interval,
             rng=self._rng,
-            now=now,
         )
-        self._attempt_ends = now + max(ATTEMPT, 2 * interval)
+        self._attempt_ends = first_time + max(ATTEMPT, 2 * interval)
 
     def _next_attempt(self, now: float) -> None:
         """No answer there in time: the next address, or after the last one the names once more."""
@@ -295,7 +298,7 @@ class ClientEndpoint:
             self._connection = None
             self._is_connected = False
             self._token = b""
-            self._begin_handshake(now)  # also in place of one under way, which carries the token of what has ended
+            self._begin_handshake(now, is_urgent=True)  # one under way carries the token of what has ended
         elif not self._is_connected and self._interface is not None:
             self._is_connected = True  # it was only silent
             self._handshake = None

@@ -52,9 +52,9 @@ class ClientHandshake:
         envelope: Envelope,
         profile: Profile,
         hello: ClientHello,
+        first_time: float,
         first_repeat: float,
         rng: Random,
-        now: float,
     ) -> None:
         """The `proof` in `hello` is made here, because it covers the handshake's hash."""
         self._noise = Initiator(
@@ -71,7 +71,7 @@ class ClientHandshake:
         self._psk = invitation.secret
         self._rng = rng
         self._interval = first_repeat
-        self.next_time = now
+        self.next_time = first_time
         """When the message is due (again)."""
 
     @property

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghost.reliability.acks import ACK_EVERY, MAX_ACK_DELAY, MAX_BITMAP_BITS, AckTracker
+from ghost.reliability.acks import (
+    ACK_EVERY,
+    MAX_ACK_DELAY,
+    MAX_BITMAP_BITS,
+    MAX_OWED,
+    REPEATS,
+    AckTracker,
+)
 
 
 def told(tracker: AckTracker) -> set[int]:
@@ -71,12 +78,51 @@ def test_sending_settles_the_deadline_and_repeats_what_was_told() -> None:
     assert told(tracker) == {0, 1, 3}
 
 
-def test_late_packets_join_and_do_not_become_the_largest() -> None:
+def test_a_late_packet_becomes_the_newest_and_not_the_largest() -> None:
     tracker = AckTracker()
     receive(tracker, 5, now=1.0)
     receive(tracker, 3, now=2.0)
-    assert (tracker.largest, tracker.largest_time) == (5, 1.0)
+    assert (tracker.largest, tracker.newest, tracker.newest_time) == (5, 3, 2.0)
     assert told(tracker) == {3, 5}
+
+
+def test_a_packet_that_asks_for_nothing_does_not_become_the_newest() -> None:
+    tracker = AckTracker()
+    receive(tracker, 5, now=1.0)
+    receive(tracker, 6, now=2.0, is_ack_eliciting=False)
+    assert (tracker.largest, tracker.newest, tracker.newest_time) == (6, 5, 1.0)
+
+
+def answers(tracker: AckTracker) -> int:
+    """How many acknowledgements leave before none is due any more."""
+    count = 0
+    while tracker.deadline is not None:
+        tracker.on_sent()
+        count += 1
+        assert count < 100
+    return count
+
+
+@pytest.mark.parametrize(("probes", "expected"), [(0, 1), (1, 1), (3, 3), (MAX_OWED, MAX_OWED), (50, MAX_OWED)])
+def test_every_probe_has_an_answer_of_its_own_up_to_a_limit(probes: int, expected: int) -> None:
+    tracker = AckTracker()
+    receive(tracker, 0, 1, 2, now=5.0)
+    for number in range(3, 3 + probes):
+        tracker.on_packet(number, is_ack_eliciting=True, is_urgent=True, now=5.0)
+    assert not probes or tracker.deadline == 5.0
+    assert answers(tracker) == expected
+    receive(tracker, 3 + probes)
+    assert answers(tracker) == 1, "nothing is owed any more"
+
+
+def test_answers_to_probes_do_not_use_up_the_memory_of_what_was_told() -> None:
+    tracker = AckTracker()
+    receive(tracker, 0)
+    for number in range(1, 1 + REPEATS):
+        for _ in range(MAX_OWED):
+            tracker.on_packet(number, is_ack_eliciting=True, is_urgent=True, now=5.0)
+        assert answers(tracker) == MAX_OWED
+    assert told(tracker) == set(range(1 + REPEATS))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ghost.reliability.receive_window import ReceiveWindow
-from ghost.reliability.send_window import MAX_SYMBOLS, SendWindow
+from ghost.reliability.send_window import MAX_SPAN, MAX_SYMBOLS, SendWindow
 
 LOW_BITS = (1 << 24) - 1
 
@@ -81,6 +81,56 @@ def test_it_is_full_when_its_ends_lie_too_far_apart() -> None:
     assert window.is_full
     window.on_known(0)
     assert not window.is_full
+
+
+def test_what_is_not_settled_may_be_on_its_way_and_does_not_count() -> None:
+    window = filled(10)
+    assert window.unknown_settled == 0
+    window.settled = 5
+    assert window.unknown_settled == 5
+    window.on_known(2)
+    window.on_known(7)
+    assert window.unknown_settled == 4
+    window.settled = 10
+    assert window.unknown_settled == 8
+
+
+def test_what_was_settled_before_the_receiver_learned_everything_does_not_count() -> None:
+    window = filled(1000)
+    window.settled = 5
+    window.on_report(900, 0)
+    assert (window.unknown_settled, window.is_codable(1)) == (0, True)
+    assert window.members(3) == [997, 998, 999]
+
+
+def test_a_repair_covers_what_is_settled_and_missing_and_then_the_newest() -> None:
+    window = filled(10)
+    window.on_known(1)
+    window.settled = 3
+    assert window.members(5) == [0, 2, 7, 8, 9]
+    assert window.members(2) == [0, 2]
+    assert window.members(100) == [0, 2, *range(3, 10)]
+
+
+def test_a_repair_leaves_out_the_missing_where_there_are_too_many() -> None:
+    window = filled(10)
+    window.settled = 5
+    assert not window.is_codable(4)
+    assert window.members(4) == [6, 7, 8, 9]
+    window.settled = 10  # no others
+    assert window.members(4) == [0, 1, 2, 3]
+
+
+def test_a_repair_reaches_no_further_than_its_bitmap() -> None:
+    window = filled(MAX_SPAN + 10)
+    for symbol_id in range(1, MAX_SPAN + 5):
+        window.on_known(symbol_id)
+    window.settled = MAX_SPAN
+    assert window.is_codable(1)
+    assert window.members(9) == [0]
+    window.settled = MAX_SPAN + 1
+    assert not window.is_codable(1)
+    assert window.members(9) == list(range(MAX_SPAN + 5, MAX_SPAN + 10))
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 1 << 300)), max_size=30))

@@ -63,6 +63,17 @@ def test_late_and_reordered_news_is_left_out() -> None:
     assert span.rate == pytest.approx(SIZE / 0.01)
 
 
+def test_a_silence_is_no_measure_of_the_paths_rate() -> None:
+    span, silence = SpanRate(), 3 * WINDOW
+    rates = []
+    for number in range(400):
+        late = silence if number >= 200 else 0.0
+        if span.update(packet(number), arrived=5 + number * GAP + late, acked_bytes=0, window=WINDOW):
+            rates.append(span.rate)
+    assert len(rates) > 50
+    assert rates == pytest.approx([BOTTLENECK] * len(rates))
+
+
 def test_what_is_delivered_is_measured_beside_it() -> None:
     span = SpanRate()
     acked = 0

@@ -143,9 +143,9 @@ class Liar:
             envelope=Envelope(pair.backend, invitation.server_public_key),
             profile=PROFILES["noise"],
             hello=hello.ClientHello(77, bytes(8), 1, hello.FEATURE_ZSTD, invite_id=invitation.invite_id, proof=b""),
+            first_time=self.now,
             first_repeat=0.05,
             rng=rng,
-            now=self.now,
         )
         initiation = handshake.next_datagram(self.now)
         assert initiation is not None

@@ -13,6 +13,7 @@ import zstandard
 
 from ghost.chaos.spec import LinkSpec
 from ghost.errors import PeerError
+from ghost.reliability.acks import MAX_OWED
 from ghost.reliability.send_window import MAX_SYMBOLS
 from ghost.simulation.pair import Pair
 from ghost.wire import frames, records
@@ -31,8 +32,8 @@ def held_by(work: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-def ack(first: int, packets: int, *, floor: int = 0, symbols: int = 0) -> bytes:
-    return frames.encode_ack(frames.Ack(first, packets, 0, 0.0, floor, symbols, 0, 0))
+def ack(first: int, packets: int, *, behind: int = 0, floor: int = 0, symbols: int = 0) -> bytes:
+    return frames.encode_ack(frames.Ack(first, packets, behind, 0, 0.0, floor, symbols, 0, 0))
 
 
 def says_goodbye(plaintext: bytes) -> bool:
@@ -67,10 +68,40 @@ def test_any_acknowledgements_are_survived(peer: Any, seed: int) -> None:
     def talk_nonsense() -> None:
         for _ in range(1000):
             first = rng.choice([rng.randrange(20), rng.getrandbits(32)])
-            peer.send(ack(first, rng.getrandbits(rng.randrange(1, 2000)) | 1, floor=rng.getrandbits(24), symbols=1))
+            packets, behind = rng.getrandbits(rng.randrange(1, 2000)) | 1, rng.choice([0, 1, rng.getrandbits(16)])
+            peer.send(ack(first, packets, behind=behind, floor=rng.getrandbits(24), symbols=1))
             peer.wait(0.005)
 
     assert held_by(talk_nonsense) < 8 * MEGABYTE, f"seed {seed}"
+
+
+def acks(plaintexts: list[bytes]) -> list[frames.Ack]:
+    return [frame for text in plaintexts for frame in frames.decode(text) if isinstance(frame, frames.Ack)]
+
+
+def test_an_acknowledgement_tells_of_the_packet_that_arrived_last(peer: Any) -> None:
+    peer.numbers = 10
+    peer.say(frames.encode_prompt(0, b"x"))
+    peer.now += 0.005
+    peer.numbers = 4
+    first, *others = acks(peer.send(frames.PING))
+    assert (first.behind, first.delay) == (6, 0.0)
+    assert first.received_clock == int(peer.now * 1e6) & 0xFFFFFFFF
+    assert others == []
+
+
+def test_every_ping_of_a_flood_is_answered_up_to_a_limit(peer: Any) -> None:
+    for _ in range(100):
+        peer.say(frames.PING)
+    assert len(acks(peer.listen())) == MAX_OWED
+
+
+def test_a_newest_packet_further_behind_than_the_field_can_say_is_clamped(peer: Any) -> None:
+    peer.say(frames.PING)
+    peer.numbers = 100_000
+    peer.say(b"")
+    (answer,) = acks(peer.listen())
+    assert answer.behind == 0xFFFF
 
 
 def test_symbols_far_ahead_are_refused(peer: Any) -> None:

@@ -33,9 +33,9 @@ def begin(pair: Pair, *, seed: int = 1, timestamp: int = 1) -> ClientHandshake:
         envelope=Envelope(pair.backend, pair.invitation.server_public_key),
         profile=PROFILES["noise"],
         hello=ClientHello(5, bytes(8), timestamp, 0, invite_id=pair.invitation.invite_id, proof=b""),
+        first_time=0.0,
         first_repeat=FIRST_REPEAT,
         rng=rng,
-        now=0.0,
     )
 
 

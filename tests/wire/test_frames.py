@@ -20,6 +20,7 @@ acks = st.builds(
     frames.Ack,
     first=st.integers(0, (1 << 32) - 1),
     packets=st.integers(1, BITMAP),
+    behind=st.integers(0, 0xFFFF),
     received_clock=st.integers(0, (1 << 32) - 1),
     delay=st.integers(0, 0xFFFF).map(lambda steps: (steps + 0.5) * DELAY_UNIT),
     symbol_floor=st.integers(0, (1 << 24) - 1),
@@ -74,7 +75,7 @@ ENCODERS = {
 }
 ONE_OF_EACH = [
     frames.Ping(),
-    frames.Ack(7, 0b1011, 123, 5 * DELAY_UNIT, 9, 0b101, 2, 3),
+    frames.Ack(7, 0b1011, 2, 123, 5 * DELAY_UNIT, 9, 0b101, 2, 3),
     frames.Prompt(2, b"record"),
     frames.Prompt(2, b"0record", frames.SMALL_PROMPT_ID_BITS),
     frames.Prompt(2, b"\x1f" + bytes(shorts.SIZES[0x1F] - 1), frames.SMALL_PROMPT_ID_BITS),
@@ -173,11 +174,11 @@ def test_padding_hides_whatever_follows() -> None:
 
 @given(acks)
 def test_an_acknowledgement_is_bounded(ack: frames.Ack) -> None:
-    assert len(frames.encode_ack(ack)) <= 2 * 255 + 20
+    assert len(frames.encode_ack(ack)) <= 2 * 255 + 21
 
 
 def test_a_delay_beyond_the_field_is_clamped() -> None:
-    ack = frames.Ack(0, 1, 0, 30.0, 0, 0, 0, 0)
+    ack = frames.Ack(0, 1, 0, 0, 30.0, 0, 0, 0, 0)
     (decoded,) = frames.decode(frames.encode_ack(ack))
     assert isinstance(decoded, frames.Ack)
     assert decoded.delay == pytest.approx(0xFFFF * DELAY_UNIT)
@@ -185,7 +186,7 @@ def test_a_delay_beyond_the_field_is_clamped() -> None:
 
 def test_an_acknowledgement_of_nothing_is_malformed() -> None:
     with pytest.raises(PeerError, match="malformed"):
-        frames.decode(frames.encode_ack(frames.Ack(0, 0, 0, 0.0, 0, 0, 0, 0)))
+        frames.decode(frames.encode_ack(frames.Ack(0, 0, 0, 0, 0.0, 0, 0, 0, 0)))
 
 
 def test_ids_are_truncated_to_their_fields() -> None:
