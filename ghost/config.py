@@ -365,7 +365,7 @@ class ServerConfig(CommonConfig):
     subnet: IPv4Network
     has_nat: bool
 
-    OPTIONS = (*COMMON_OPTIONS, "listen", "subnet", "no-nat")
+    OPTIONS = ("listen", "subnet", "no-nat", *COMMON_OPTIONS)
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> ServerConfig:
@@ -379,7 +379,7 @@ class ClientConfig(CommonConfig):
     has_kill_switch: bool
     record: Path | None
 
-    OPTIONS = (*COMMON_OPTIONS, "invite", "no-default-route", "kill-switch", "record")
+    OPTIONS = ("invite", "no-default-route", "kill-switch", "record", *COMMON_OPTIONS)
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> ClientConfig:

@@ -256,6 +256,8 @@ class CongestionControl:
                 elapsed=now - self._updated,
                 now=now,
             )
+            if self._rivalry.accepted > self._floor:
+                self._floor = self._rivalry.accepted
             if self._rivalry.is_on:
                 self._on_rivalry_ack(has_span, rtt.smoothed, now)
             else:
@@ -305,6 +307,7 @@ class CongestionControl:
         self._span.forget()
         self._floors.clear()
         self._floor = self._spread = 0.0
+        self._rivalry = Rivalry()
         self.delay = QueueDelay()
 
     def _on_start_ack(

@@ -162,7 +162,7 @@ class LossDetector:
         elif newest > before:
             self._behind = 0
             if late:
-                reach = before - (self._base + late.bit_length() - 1)
+                reach = before - (self._base + (late & -late).bit_length() - 1)
                 self.threshold = max(self.threshold, min(reach + 2, MAX_PACKET_THRESHOLD))
             self._note_lateness(sum(packet.number < before for packet in outcome.acked) + outcome.spurious, 1.0)
             if candidate is not None and self._is_in_turn(newest, loss=loss, now=now, patience=srtt):

@@ -20,7 +20,8 @@ LEAST_QUEUE: Final = 0.008  # seconds, or
 QUEUE_SHARE: Final = 0.06  # of a round trip beyond what is ours
 GAINS: Final = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # one round trip each
 RATE_ROUND_TRIPS: Final = 10  # memory of the most that was delivered
-FILL: Final = 0.75  # of the queue's highest lately: when it is fuller we fall back, when it is emptier we gain
+FILL: Final = 0.5  # of the way: when the queue is fuller we fall back, when it is emptier we gain
+LOW_MEMORY: Final = 3.0  # seconds, up to twice as many
 HIGHEST_MEMORY: Final = 10.0  # seconds
 ENTRY: Final = 0.5  # of the rate that was ours before the rival came
 
@@ -31,23 +32,44 @@ class Rivalry:
     Times in seconds. `base` is the round trip without any queue.
     """
 
-    __slots__ = ("is_on", "rate", "gain", "base", "_standing", "_since", "_rates", "_highest", "_alone")
+    __slots__ = (
+        "is_on",
+        "rate",
+        "gain",
+        "base",
+        "accepted",
+        "_standing",
+        "_since",
+        "_rates",
+        "_highest",
+        "_lows",
+        "_low_since",
+        "_alone",
+    )
 
     def __init__(self) -> None:
         self.is_on = False
         self.rate = 0.0
         self.gain = 1.0
         self.base = 0.0
+        self.accepted = 0.0
+        """Seconds of standing delay that turned out to be the path's."""
         self._standing = 0.0
         self._highest = 0.0
+        self._lows = (0.0, 0.0)  # of the period before, and of the one under way
+        self._low_since = 0.0
         self._alone = 0.0
         self._since = 0.0
         self._rates: deque[tuple[float, float]] = deque()  # (when, rate), falling in rate
 
     def watch(self, queue: float, *, ours: float, rate: float, round_trip: float, elapsed: float, now: float) -> None:
         """`queue` in front of the path, of which `ours` is wanted at `rate`; `elapsed` since the last call."""
+        queue = max(0.0, queue - self.accepted)
         self.base = max(round_trip - queue, round_trip / 4)
         self._highest = max(queue, self._highest * (1 - min(1.0, elapsed / HIGHEST_MEMORY)))
+        if now - self._low_since > LOW_MEMORY:
+            self._low_since, self._lows = now, (self._lows[1], queue)
+        self._lows = (self._lows[0], min(self._lows[1], queue))
         if not self._standing:
             self._alone = rate
         if queue > ours + max(LEAST_QUEUE, QUEUE_SHARE * self.base):
@@ -60,8 +82,16 @@ class Rivalry:
             self.is_on, self._since = True, now
             self._rates.clear()
             self._rates.append((now, ENTRY * self._alone))
-        elif self.is_on and not self._standing:
+        elif self.is_on and (not self._standing or self._is_path(now)):
             self.is_on = False
+            self._standing = 0.0
+
+    def _is_path(self, now: float) -> bool:
+        """Whether the delay stands so still that it is nobody's queue: the path has become longer."""
+        if now - self._since < 2 * LOW_MEMORY or self._highest - min(self._lows) > LEAST_QUEUE:
+            return False
+        self.accepted += min(self._lows)
+        return True
 
     def update(self, delivered: float, *, round_trip: float, now: float) -> None:
         """`delivered` bytes a second lately, what the path lost by itself added."""
@@ -75,5 +105,9 @@ class Rivalry:
 
     @property
     def window(self) -> float:
-        """Bytes in flight that leave the queue a little below its highest."""
-        return self.rate * (self.base + FILL * self._highest)
+        """Bytes in flight that leave the queue between its lowest and its highest of late.
+
+        Below its lowest it is no rival's but the path's own delay, which has grown.
+        """
+        least = self.base + min(self._lows)
+        return self.rate * (least + max(FILL * (self._highest - min(self._lows)), (GAINS[0] - 1) * least))

@@ -420,6 +420,8 @@ class Sender:
             now=now,
         )
         self._news = _News(newest, largest, self._peer_clock / 1e6, ack.delay, self._in_flight.acked_bytes, now)
+        if not self.rtt.has_sample:  # nothing to compare with: any round trip is better than the assumed one
+            self.rtt.update(now - newest.time, ack_delay=ack.delay, now=now)
 
     def _confirm(self, largest: int, acked: list[SentPacket], now: float) -> None:
         """Believes in what the last reference said of delays if neither it nor its acknowledgement overtook others.
