@@ -50,16 +50,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def fields(modes: tuple[str, ...]) -> tuple[Field, ...]:
-    """The options of these modes; with more than one mode to choose from, the mode first."""
+    """The options of these modes, those of one mode alone first; with more than one to choose from, the mode itself."""
     made = []
     if len(modes) > 1:
         made.append(
             Field(MODE, "what to run", "a mode", "", modes, modes, "It counts at the next start.", _complaint_of(modes))
         )
-    for name, option in OPTIONS.items():
-        own = tuple(mode for mode in modes if name in _NAMES[mode])
-        if own and name not in _ELSEWHERE:
-            made.append(_field(name, option, own))
+    names = dict.fromkeys(name for mode in modes for name in _NAMES[mode] if name not in _ELSEWHERE)
+    for name in sorted(names, key=lambda name: all(name in known for known in _NAMES.values())):
+        made.append(_field(name, OPTIONS[name], tuple(mode for mode in modes if name in _NAMES[mode])))
     return tuple(made)
 
 
@@ -74,7 +73,7 @@ def save(path: Path, values: dict[str, str], *, reload: Callable[[], dict[str, A
     former = read(path) or ""
     wanted = {name: values.get(name) for name in [*configured_items(former, str(path)), *values]}
     write(path, former, wanted, check=lambda text: configured_items(text, str(path)))
-    said = [(f"Saved {path}.", "good")]
+    said = [("Saved.", "good")]  # where, stands above the form; a long path would push out what follows
     if reload is not None:
         try:
             said += [(f"{line[:1].upper()}{line[1:]}.", "label") for line in report(reload())]

@@ -48,6 +48,7 @@ START_STRETCH: Final = 0.15  # more sent than served by this share: at twice the
 START_SAMPLES: Final = 5
 STAGNANT: Final = 1.25  # times what was delivered a round ago: less growth than that is none
 STANDING: Final = 2.0  # round trips with a queue: the application fills the path, though its window may limit it
+UNPAID_ROUNDS: Final = 6
 STAGNANT_ROUNDS: Final = 2
 START_PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow start is
 PAYING: Final = 1.4  # times what was delivered a round ago, when twice as much is sent
@@ -73,6 +74,7 @@ PROBE_AFTER_START: Final = 0.08  # START that ended before a queue was seen may 
 MOST_LOSS: Final = 0.67  # beyond it the rate is at fault whatever a trial said: no such link is pressed harder
 PROBE_NOISY: Final = 0.03
 NOISE: Final = 2.0
+PROBE_TO_PAY: Final = 0.15
 PROBE_MOST: Final = 0.5
 HOLD_FIRST: Final = 1.0  # seconds without growth after a loss that the rate had caused, doubled each time
 HOLD_MOST: Final = 16.0
@@ -114,6 +116,8 @@ class CongestionControl:
         "_probe",
         "_grown_at",
         "_busy",
+        "_last_step",
+        "_delivered_before",
         "_excess",
         "_rivalry",
         "_path_loss",
@@ -126,6 +130,7 @@ class CongestionControl:
         "_last_round_peak",
         "_last_rounds_delivered",
         "_stagnant_rounds",
+        "_unpaid_rounds",
         "_round_peak",
         "_has_rate",
         "_pushing_since",
@@ -154,6 +159,7 @@ class CongestionControl:
         self._unsaturated_since: float | None = None
         self._probe = PROBE_FIRST
         self._grown_at = now
+        self._last_step = self._delivered_before = 0.0
         self._busy = 0.0  # the share of the last horizon in which a queue showed
         self._excess = ExcessLoss(now)
         self._rivalry = Rivalry()
@@ -165,7 +171,7 @@ class CongestionControl:
         self._round_ends = now
         self._round_delivered = self._last_round_peak = 0.0
         self._last_rounds_delivered: deque[float] = deque(maxlen=2)
-        self._stagnant_rounds = 0
+        self._stagnant_rounds = self._unpaid_rounds = 0
         self._round_peak = 0.0
         self._has_rate = False
         self._queued_since = now
@@ -291,7 +297,7 @@ class CongestionControl:
             self._set_pacing(1.0)
         elif verdict is Verdict.INNOCENT:
             self.rate = max(self.rate, self._rate_before) if self._excess.loss < MOST_LOSS else self.rate
-            self._stagnant_rounds, self._last_round_peak = 0, 0.0
+            self._stagnant_rounds, self._unpaid_rounds, self._last_round_peak = 0, 0, 0.0
             self._last_rounds_delivered.clear()
         elif verdict is Verdict.GUILTY:
             self._probe = PROBE_AFTER_START if self.mode is Mode.START else PROBE_FIRST
@@ -322,6 +328,10 @@ class CongestionControl:
             if now >= self._round_ends:
                 is_stagnant = self._round_peak < STAGNANT * self._last_round_peak and not packet.is_app_limited
                 self._stagnant_rounds = self._stagnant_rounds + 1 if is_stagnant else 0
+                is_more = self._round_peak > 1.5 * self._last_round_peak
+                is_paid = self._round_delivered > STAGNANT * (self._last_rounds_delivered or [0.0])[-1]
+                is_unpaid = (is_more or self._unpaid_rounds) and not is_paid and not packet.is_app_limited
+                self._unpaid_rounds = (self._unpaid_rounds + 1) % UNPAID_ROUNDS if is_unpaid else 0
                 push = self._push
                 length = rtt.smoothed + (push if push < rtt.smoothed else 0.0)
                 self._round_rate, self._round_ends = self.rate, now + max(length, LEAST_HORIZON)
@@ -347,9 +357,12 @@ class CongestionControl:
     def _start_gain(self, rtt: RttEstimator, has_backlog: bool, now: float) -> float:
         """Twice the rate for a while, then once until news of it is here: on a long path more would be a flood.
 
+        When more was sent and no more arrived, what is lost is looked at for some rounds before more is tried.
         Without a backlog what is sent is the application's doing, which waits for news as well.
         """
         push = self._push
+        if self._unpaid_rounds:
+            return 1.0
         if not has_backlog:
             self._pushing_since = None
         elif self._pushing_since is None or now - self._pushing_since > push + rtt.smoothed:
@@ -449,7 +462,11 @@ class CongestionControl:
             return
         span = self._span
         if span.rate >= PROBE_PROOF * self.rate and span.stretch < STRETCH_LIMIT + 2 * self.delay.jitter / window:
+            # Larger steps have to pay as well: a policer shows no queue, but no more arrives than before.
+            if self._last_step >= PROBE_TO_PAY and span.delivered < (1 + self._last_step / 2) * self._delivered_before:
+                self._probe = PROBE_FIRST
             self.rate *= 1 + self._probe
+            self._last_step, self._delivered_before = self._probe, span.delivered
             self._probe = min(2 * self._probe, PROBE_MOST)
         self._grown_at = now
 

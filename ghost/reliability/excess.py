@@ -97,12 +97,20 @@ class ExcessLoss:
         self._bytes += sum(packet.size for packet in fates) + sum(packet.size for packet in losses)
         newest = max((packet.time for packet in fates), default=self._since)
         inflation = 2 * min(burst, LARGEST_BURST) - 1
-        if self._packets < LEAST_PACKETS * inflation or newest < self._since + horizon:
+        is_enough = self._packets >= LEAST_PACKETS * inflation or self._is_clear(inflation)
+        if not is_enough or newest < self._since + horizon:
             return Verdict.NOTHING
         is_used = self._bytes >= USED * rate * (newest - self._since)
         verdict = self._judge(rate, inflation) if is_used else Verdict.NOTHING
         self._restart(now)
         return verdict
+
+    def _is_clear(self, inflation: float) -> bool:
+        """Whether a trial needs no more packets: so much less is lost than before it."""
+        if self._before is None or self._packets < LEAST_PACKETS:
+            return False
+        self.loss = self._lost / self._packets
+        return self._before - self.loss > DEVIATIONS * self._deviation(self._before, self._packets, inflation)
 
     def _judge(self, rate: float, inflation: float) -> Verdict:
         self.loss = self._lost / self._packets

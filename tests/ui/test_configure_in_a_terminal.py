@@ -21,7 +21,7 @@ def test_a_file_is_changed_and_keeps_its_comments(screen: Screen, tmp_path: Path
     path.write_text(WRITTEN)
     configure(screen, path, width=100, height=30)
     screen.wait("listen", "as saved", "Nothing has to run for this")
-    screen.press("End", "Up", "Up", "Enter")
+    screen.press("Down", "Enter")
     screen.wait("ADDR:PORT")
     screen.press("BSpace", "BSpace", "BSpace", "BSpace", "BSpace")
     screen.wait("is no address to listen on", "1 wrong")
@@ -59,7 +59,7 @@ def test_what_was_not_saved_is_said(screen: Screen, tmp_path: Path) -> None:
 def test_a_file_that_makes_no_sense_is_one_line(screen: Screen, tmp_path: Path, text: str) -> None:
     path = tmp_path / "ghost.conf"
     path.write_text(text, encoding="latin-1")
-    configure(screen, path, width=200)
+    configure(screen, path, width=300)
     lines = screen.wait("exit code 2").splitlines()
     assert lines[0].startswith("ghosttunnel: ")
     assert lines[1] == "exit code 2"
@@ -72,6 +72,6 @@ def test_in_the_dashboard_saving_tells_what_needs_a_restart(screen: Screen, daem
     screen.wait("last minutes")
     screen.press("o")
     screen.wait(f"options in {str(path)[:20]}")
-    screen.press("Down", "Right", "s")
+    screen.press("Down", "Down", "Down", "Down", "Right", "s")
     screen.wait("In force now: log-level.", "In force after a restart: subnet.")
     assert path.read_text() == "log-level = warning\n"

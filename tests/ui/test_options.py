@@ -38,6 +38,12 @@ def test_each_mode_has_its_options_with_meaning_and_default(mode: str, names: tu
         assert field.effect.startswith("It counts")
 
 
+@pytest.mark.parametrize(("mode", "own"), [("server", "listen"), ("client", "invite")])
+def test_what_only_this_mode_has_comes_first(mode: str, own: str) -> None:
+    assert [field.name for field in desk_of(mode).fields[:2]] == ["mode", own]
+    assert fields((mode,))[0].name == own
+
+
 def test_a_wrong_value_is_explained_beside_the_field_while_it_is_typed() -> None:
     desk = desk_of()
     write(desk, "listen", "0.0.0.0")

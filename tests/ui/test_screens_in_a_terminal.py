@@ -192,8 +192,8 @@ def test_numbers_wait_for_nobody_who_types(screen: Screen, daemon: Daemon, tmp_p
     screen.wait("last minutes")
     screen.press("o")
     screen.wait("options in")
-    screen.press("Down", "Down", "Down", "Enter", "q", "d", "Escape")
-    screen.wait("control-group")
+    screen.press("Enter", "q", "d", "Escape")
+    screen.wait("invite")
     screen.press("q")
     screen.wait("exit code 0")
 
@@ -216,7 +216,7 @@ def test_a_mistake_is_one_line_on_a_whole_terminal(
 ) -> None:
     if role:
         daemon(role)
-    screen.top(tmp_path / "state", *arguments, width=160)
+    screen.top(tmp_path / "state", *arguments, width=300)
     text = screen.wait("exit code")
     assert text.splitlines()[0].startswith("ghosttunnel: ")
     assert message in text
@@ -233,7 +233,7 @@ def test_what_is_typed_ahead_is_for_the_screen_that_comes(screen: Screen, daemon
 
 def test_a_daemon_of_another_version_is_one_line(screen: Screen, daemon: Daemon, tmp_path: Path) -> None:
     daemon("client", "version=7")
-    screen.top(tmp_path / "state", width=200)
+    screen.top(tmp_path / "state", width=300)
     text = screen.wait("exit code 4")
     assert "speaks version 7 of the control socket and this program version 1" in text.splitlines()[0]
     assert text.splitlines()[1] == "exit code 4"
