@@ -51,7 +51,8 @@ STANDING: Final = 2.0  # round trips with a queue: the application fills the pat
 UNPAID_ROUNDS: Final = 6
 STAGNANT_ROUNDS: Final = 2
 START_PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow start is
-PAYING: Final = 1.4  # times what was delivered a round ago, when twice as much is sent
+PAYING: Final = 1.4  # times what was delivered two rounds ago, when up to four times as much is sent
+PAYING_SHARE: Final = 0.8  # of the share that was delivered then
 
 DRAIN_PERIOD: Final = 1.0  # seconds, at least 10 round trips
 DRAIN_GAIN: Final = 0.90
@@ -128,7 +129,7 @@ class CongestionControl:
         "_round_ends",
         "_round_delivered",
         "_last_round_peak",
-        "_last_rounds_delivered",
+        "_last_rounds",
         "_stagnant_rounds",
         "_unpaid_rounds",
         "_round_peak",
@@ -170,7 +171,7 @@ class CongestionControl:
         self._round_rate = self.rate  # START at most doubles it until the round ends
         self._round_ends = now
         self._round_delivered = self._last_round_peak = 0.0
-        self._last_rounds_delivered: deque[float] = deque(maxlen=2)
+        self._last_rounds: deque[tuple[float, float]] = deque(maxlen=2)
         self._stagnant_rounds = self._unpaid_rounds = 0
         self._round_peak = 0.0
         self._has_rate = False
@@ -288,7 +289,7 @@ class CongestionControl:
             self.rate = min(self.rate, self._span.delivered / (1 - MOST_LOSS))
         if verdict is Verdict.EXCESS and self._is_start_paying():
             self._excess.acquit()
-        elif verdict is Verdict.EXCESS and self.mode is Mode.START and len(self._last_rounds_delivered) < 2:
+        elif verdict is Verdict.EXCESS and self.mode is Mode.START and len(self._last_rounds) < 2:
             self._excess.dismiss()
         elif verdict is Verdict.EXCESS:
             self._rate_before = self.rate
@@ -298,7 +299,7 @@ class CongestionControl:
         elif verdict is Verdict.INNOCENT:
             self.rate = max(self.rate, self._rate_before) if self._excess.loss < MOST_LOSS else self.rate
             self._stagnant_rounds, self._unpaid_rounds, self._last_round_peak = 0, 0, 0.0
-            self._last_rounds_delivered.clear()
+            self._last_rounds.clear()
         elif verdict is Verdict.GUILTY:
             self._probe = PROBE_AFTER_START if self.mode is Mode.START else PROBE_FIRST
             self.mode, self._mode_since = Mode.STEADY, now
@@ -329,14 +330,15 @@ class CongestionControl:
                 is_stagnant = self._round_peak < STAGNANT * self._last_round_peak and not packet.is_app_limited
                 self._stagnant_rounds = self._stagnant_rounds + 1 if is_stagnant else 0
                 is_more = self._round_peak > 1.5 * self._last_round_peak
-                is_paid = self._round_delivered > STAGNANT * (self._last_rounds_delivered or [0.0])[-1]
+                before = self._last_rounds[-1][0] if self._last_rounds else 0.0
+                is_paid = self._round_delivered > STAGNANT * before
                 is_unpaid = (is_more or self._unpaid_rounds) and not is_paid and not packet.is_app_limited
                 self._unpaid_rounds = (self._unpaid_rounds + 1) % UNPAID_ROUNDS if is_unpaid else 0
                 push = self._push
                 length = rtt.smoothed + (push if push < rtt.smoothed else 0.0)
                 self._round_rate, self._round_ends = self.rate, now + max(length, LEAST_HORIZON)
                 self._round_peak, self._last_round_peak = 0.0, self._round_peak
-                self._last_rounds_delivered.append(self._round_delivered)
+                self._last_rounds.append((self._round_delivered, span.delivered / span.rate))
                 self._round_delivered = 0.0
             best = min(span.rate, 2 * self._round_rate)
             self.rate = max(self.rate, best) if self._has_rate else best
@@ -375,9 +377,15 @@ class CongestionControl:
         return max(START_PUSH, START_PUSH_PACKETS * FULL_PACKET / self.rate, 8 * self.delay.jitter)
 
     def _is_start_paying(self) -> bool:
-        """Whether in START more is delivered than a round or two ago, as it is where the path has room."""
-        former = self._last_rounds_delivered
-        return self.mode is Mode.START and len(former) == former.maxlen and self._span.delivered > PAYING * former[0]
+        """Whether in START more is delivered than two rounds ago, and as large a share of what was sent.
+
+        So it is where the path has room and loses by itself.
+        """
+        if self.mode is not Mode.START or len(self._last_rounds) < 2:
+            return False
+        delivered, share = self._last_rounds[0]
+        span = self._span
+        return span.delivered > PAYING * delivered and span.delivered > PAYING_SHARE * share * span.rate
 
     def _drain(self, gain: float, now: float) -> None:
         self.mode, self._mode_since = Mode.DRAIN, now
