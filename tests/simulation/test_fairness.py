@@ -13,14 +13,10 @@ SECONDS = 26
 
 
 @pytest.mark.parametrize("first", ["tunnel", "rival"])
-@pytest.mark.parametrize(
-    ("rival", "rtt"),
-    [("cubic", 0.05), ("bbr", 0.05), ("tunnel", 0.05), ("tunnel", 0.1)],
-    ids=["CUBIC", "BBR", "a second tunnel", "a second tunnel far away"],
-)
-def test_each_gets_a_quarter_at_least(rival: RivalKind, rtt: float, first: str) -> None:
+@pytest.mark.parametrize("rival", ["cubic", "bbr", "tunnel"])
+def test_each_gets_a_quarter_at_least(rival: RivalKind, first: str) -> None:
     contest = Contest(
-        LinkSpec(10e6, delay=rtt / 2),
+        LinkSpec(10e6, delay=0.025),
         rival=rival,
         tunnel_start=HEAD_START if first == "rival" else 0,
         rival_start=HEAD_START if first == "tunnel" else 0,
