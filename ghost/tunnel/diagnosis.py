@@ -34,6 +34,7 @@ LONG_QUEUE: Final = 0.045  # seconds: our own queue is kept at 6 ms, and noise a
 QUEUE_SHARE: Final = 0.6  # of the recent samples with such a queue
 LOSS: Final = 0.005  # share of the packets lost that is worth a word
 LEAST_LOST: Final = 5  # packets
+POLICED_BPS: Final = 200e3  # on average: a few pings and their copies are below every policer, their sums chance
 GUILTY: Final = 2  # trials that found the rate to be the cause of a loss: one may be chance
 MARGINAL: Final = 0.7
 """Of each packet more that is sent, so much is lost: behind a policer all of them, by chance as many as of the others.
@@ -181,6 +182,8 @@ def _policer(samples: Sequence[Sample]) -> str | None:
         return None
     margin = _marginal_loss(samples)
     guilty = sum(sample.guilty for sample in samples)
+    if sum(sample.sent_bps for sample in samples) < POLICED_BPS * len(samples):
+        return None
     if guilty < GUILTY and margin < MARGINAL:
         return None
     evidence = f"{min(margin, 1.0):.0%} of what is sent beyond it is lost" if margin >= MARGINAL else ""
