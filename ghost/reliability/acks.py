@@ -15,13 +15,14 @@ ACK_EVERY: Final = 10  # packets; simulated between 1 and 32: goodput equal with
 MAX_ACK_DELAY: Final = 0.010  # seconds
 REPEATS: Final = 32
 MAX_OWED: Final = 8
+SPACE: Final = 0.005
 MAX_BITMAP_BITS: Final = 255 * 8
 
 
 class AckTracker:
     """Received packet numbers of one connection; authenticated, fresh ones only."""
 
-    __slots__ = ("largest", "newest", "newest_time", "deadline", "_first", "_bitmap", "_pending", "_owed", "_history")
+    __slots__ = ("largest", "newest", "newest_time", "deadline", "_first", "_bitmap", "_pending", "_owed", "_history", "_sent_at")
 
     def __init__(self) -> None:
         self.largest = -1
@@ -35,6 +36,7 @@ class AckTracker:
         self._first = 0
         self._bitmap = 0  # bit i: _first + i has arrived
         self._pending = 0
+        self._sent_at = 0.0
         self._history: deque[int] = deque(maxlen=REPEATS)
 
     def on_packet(self, packet_number: int, *, is_ack_eliciting: bool, is_urgent: bool = False, now: float) -> None:
@@ -51,6 +53,7 @@ class AckTracker:
             self._pending += 1
             self._owed = min(self._owed + is_urgent, MAX_OWED)
             is_urgent = is_urgent or self._pending >= ACK_EVERY or (is_gap and self._pending > 1)
+            is_urgent = is_urgent or (self._pending > 1 and now - self._sent_at > SPACE)
             due = now if is_urgent else now + MAX_ACK_DELAY
             if self.deadline is None or due < self.deadline:
                 self.deadline = due
@@ -61,6 +64,7 @@ class AckTracker:
 
     def on_sent(self) -> None:
         """An acknowledgement with that state has left."""
+        self._sent_at = self.newest_time
         self._owed -= 1
         if self._owed > 0:
             return

@@ -30,6 +30,7 @@ from ghost.reliability.rtt import INITIAL_RTT, RttEstimator
 from ghost.reliability.span import SpanRate
 
 INITIAL_PACKETS: Final = 10  # a round trip; RFC 6928's initial window
+INITIAL_WINDOW: Final = 16 * FULL_PACKET
 LEAST_RATE: Final = 4 * FULL_PACKET  # bytes a second, 47 kbit/s: below it acknowledgements are too rare to steer by
 LEAST_WINDOW: Final = 4 * FULL_PACKET  # bytes
 HEADROOM: Final = (
@@ -38,17 +39,19 @@ HEADROOM: Final = (
 
 LEAST_HORIZON: Final = 0.020  # seconds: on shorter round trips batches and acknowledgements set the pace of news
 SPAN_PACKETS: Final = 10
-START_SPAN_PACKETS: Final = 4
+START_SPAN_PACKETS: Final = 8
 
-START_GAIN: Final = 2.0
+START_GAIN: Final = 4.0
 START_QUEUE: Final = 0.006  # seconds, or 8 % of the round trip: a queue that scheduling noise does not explain
-START_PUSH: Final = 0.1  # seconds at most of sending twice the rate before it is known what became of it
+START_PUSH: Final = 0.04  # seconds at most of sending twice the rate before it is known what became of it
 START_PUSH_PACKETS: Final = 4
 START_STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
 START_SAMPLES: Final = 5
 STAGNANT: Final = 1.25  # times what was delivered a round ago: less growth than that is none
 STANDING: Final = 2.0  # round trips with a queue: the application fills the path, though its window may limit it
 UNPAID_ROUNDS: Final = 6
+QUIET_SAMPLES: Final = 16
+START_USED: Final = 0.5
 STAGNANT_ROUNDS: Final = 2
 START_PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow start is
 PAYING: Final = 1.4  # times what was delivered two rounds ago, when up to four times as much is sent
@@ -133,9 +136,12 @@ class CongestionControl:
         "_stagnant_rounds",
         "_unpaid_rounds",
         "_round_peak",
+        "_quiet",
+        "_standing",
+        "_crowded_at",
         "_has_rate",
         "_pushing_since",
-        "_queued_since",
+        "_dummy",
     )
 
     def __init__(self, *, max_rate: float | None, now: float) -> None:
@@ -175,7 +181,10 @@ class CongestionControl:
         self._stagnant_rounds = self._unpaid_rounds = 0
         self._round_peak = 0.0
         self._has_rate = False
-        self._queued_since = now
+        self._quiet = float("inf")
+        self._standing = 0.0
+        self._crowded_at = float("-inf")
+        self._dummy = now
         self._pushing_since: float | None = None
         self._set_pacing(START_GAIN)
 
@@ -190,8 +199,8 @@ class CongestionControl:
         """Bytes in flight beyond which nothing more is sent, whatever the pacing says."""
         if self._rivalry.is_on and self.mode is Mode.STEADY:
             return max(self._rivalry.window, LEAST_WINDOW)
-        if not self._samples:
-            return INITIAL_PACKETS * FULL_PACKET
+        if not self._has_rate:
+            return INITIAL_WINDOW
         gain = START_GAIN if self.mode is Mode.START else 1.0
         return max(gain * self.rate * (1.6 * self._horizon + HEADROOM), LEAST_WINDOW)
 
@@ -203,11 +212,13 @@ class CongestionControl:
     @property
     def is_starting(self) -> bool:
         """Whether the rate is still being found: what is sent does not fill the path."""
-        return self.mode is Mode.START
+        return self.mode is Mode.START and not self._is_crowded(self._updated)
 
     @property
     def is_congested(self) -> bool:
         """Whether losses are now more likely the queue's than the path's."""
+        if self.mode is Mode.START and self._is_crowded(self._updated):
+            return True
         return self._rivalry.is_on or self.queue > CONGESTED + 2 * self.target + self.noise
 
     @property
@@ -234,6 +245,9 @@ class CongestionControl:
         """
         self._samples += 1
         self._min_rtt, self._smoothed_rtt = rtt.min_rtt, rtt.smoothed
+        if not self._has_rate:
+            self.rate = INITIAL_PACKETS * FULL_PACKET / max(rtt.smoothed, 0.05)
+            self._round_rate = self.rate
         self.delay.update(
             arrived - packet.time,
             rtt.latest - ack_delay,
@@ -243,11 +257,11 @@ class CongestionControl:
         )
         self.queue = max(0.0, self.delay.queue - self._floor)
         if self.mode is Mode.START:
-            horizon, packets = min(0.5 * self._horizon, 0.8 * START_PUSH), START_SPAN_PACKETS
+            horizon, packets = min(0.5 * self._horizon, 0.5 * START_PUSH), START_SPAN_PACKETS / START_GAIN
         else:
             horizon, packets = self._horizon * (1.0 if self.mode is Mode.STEADY else 0.5), SPAN_PACKETS
         window = max(horizon + 4 * self.delay.jitter, packets * FULL_PACKET / self.rate)
-        has_span = self._span.update(packet, arrived=arrived, acked_bytes=acked_bytes, window=window)
+        has_span = self._span.update(packet, arrived=arrived, acked_bytes=acked_bytes, window=window, is_broken_by_pauses=self.mode is not Mode.START)
         if self._excess.is_on_trial:
             self._set_pacing(1.0)
         elif self.mode is Mode.START:
@@ -320,8 +334,17 @@ class CongestionControl:
     def _on_start_ack(
         self, packet: SentPacket, has_span: bool, window: float, rtt: RttEstimator, has_backlog: bool, now: float
     ) -> None:
-        span, jitter = self._span, self.delay.jitter
-        has_queue = self.queue > max(START_QUEUE, 0.08 * self._min_rtt) + 3 * jitter
+        span = self._span
+        if self._samples >= QUIET_SAMPLES:
+            self._quiet = min(self._quiet, self.delay.jitter)
+        jitter = min(self._quiet, self.delay.jitter)
+        is_noisy = jitter > max(0.001, FULL_PACKET / self.rate)
+        is_ours = has_span and span.rate > START_USED * self.rate
+        has_queue = is_ours and self.queue > max(START_QUEUE, 0.08 * self._min_rtt) + 3 * jitter
+        elapsed = now - self._updated
+        self._standing = max(0.0, self._standing + (elapsed if has_queue else -0.5 * elapsed))
+        if has_queue:
+            self._crowded_at = now
         if has_span:
             # Behind a full queue only what arrives tells of the path; in front of it losses would blur the picture.
             self._round_peak = max(self._round_peak, span.delivered if has_queue else span.rate)
@@ -340,16 +363,16 @@ class CongestionControl:
                 self._round_peak, self._last_round_peak = 0.0, self._round_peak
                 self._last_rounds.append((self._round_delivered, span.delivered / span.rate))
                 self._round_delivered = 0.0
-            best = min(span.rate, 2 * self._round_rate)
-            self.rate = max(self.rate, best) if self._has_rate else best
+            best = min(span.rate, START_GAIN * self._round_rate)
+            if has_queue:
+                best = min(best, span.delivered / (1 - self._path_loss))
+            self.rate = max(self.rate, best)
             self._has_rate = True
         is_stretched = has_span and span.stretch > START_STRETCH + jitter / window
-        is_clear = not self.delay.is_noisy and self._samples >= START_SAMPLES and has_queue and is_stretched
-        is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or self.delay.is_noisy)
-        if not has_queue:
-            self._queued_since = now
-        is_standing = now - self._queued_since > STANDING * rtt.smoothed and not self.delay.is_noisy
-        if is_clear or is_full:
+        is_clear = not is_noisy and self._samples >= START_SAMPLES and has_queue and is_stretched
+        is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or is_noisy)
+        is_standing = self._standing > STANDING * rtt.smoothed and not is_noisy
+        if has_span and (is_clear or is_full or is_standing):
             self.rate = min(span.rate, span.delivered / (1 - self._path_loss))
         if is_clear or is_full or is_standing:
             self._drain(DRAIN_GAIN_AFTER_START, now)
@@ -363,7 +386,7 @@ class CongestionControl:
         Without a backlog what is sent is the application's doing, which waits for news as well.
         """
         push = self._push
-        if self._unpaid_rounds:
+        if self._unpaid_rounds or self._is_crowded(now):
             return 1.0
         if not has_backlog:
             self._pushing_since = None
@@ -371,6 +394,10 @@ class CongestionControl:
             self._pushing_since = now
         is_pushing = self._pushing_since is None or now - self._pushing_since < push
         return START_GAIN if is_pushing else 1.0
+
+    def _is_crowded(self, now: float) -> bool:
+        """Whether a queue showed within the last round trip."""
+        return now - self._crowded_at < self._smoothed_rtt
 
     @property
     def _push(self) -> float:

@@ -38,7 +38,7 @@ class SpanRate:
         self.stretch = 0.0
         self._arrivals: deque[_Arrival] = deque()  # of the last window, in order of both number and arrival
 
-    def update(self, packet: SentPacket, *, arrived: float, acked_bytes: int, window: float) -> bool:
+    def update(self, packet: SentPacket, *, arrived: float, acked_bytes: int, window: float, is_broken_by_pauses: bool = True) -> bool:
         """Measures over the last `window` seconds; False while arrivals do not reach back that far."""
         arrivals = self._arrivals
         if arrivals and (packet.number <= arrivals[-1].packet.number or arrived < arrivals[-1].arrived):
@@ -49,7 +49,7 @@ class SpanRate:
         while len(arrivals) > 2 and arrivals[1].arrived <= arrived - window:
             arrivals.popleft()
         first = arrivals[0]
-        if packet.is_app_limited:
+        if packet.is_app_limited and is_broken_by_pauses:
             arrivals.clear()  # the sender paused after it: the next span begins behind the pause
         if arrived - first.arrived < window or packet.time <= first.packet.time:
             return False

@@ -33,7 +33,6 @@ GAIN_SHARE: Final = 1 / 32  # of a packet in the average of what compression gai
 LEAST_GAIN: Final = 1.25  # from which queues are measured anew: headers alone gain less
 SMALLEST_STREAMED: Final = 32  # bytes of payload
 MAX_SUSPECTS: Final = 1024
-HALF_SMALL_IDS: Final = 1 << frames.SMALL_PROMPT_ID_BITS - 1
 
 
 class _Staged:
@@ -59,8 +58,6 @@ class Composer:
         "_flows",
         "_gain",
         "_has_headers",
-        "_known_prompt",
-        "_newest_prompt",
         "_queue",
         "_rate",
         "_references",
@@ -77,7 +74,6 @@ class Composer:
         self._flows = FlowTable()
         self._gain = 1.0  # bytes of inner packets for one sent: queues are measured in the former
         self._has_headers = agreement.headers
-        self._known_prompt = self._newest_prompt = -1
         self._queue = FlowQueue()
         self._rate = 0.0
         self._references = References()
@@ -107,7 +103,6 @@ class Composer:
         flow = self._flows.find(inner, now)
         is_sparse = inner.protocol != TCP and flow.is_sparse_with(len(packet), now)
         if len(packet) <= LARGEST_PROMPT and (inner.is_pure_ack or is_sparse):
-            self._newest_prompt = prompt_id
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         self._rate = rate
         self._queue.push(flow, packet, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
@@ -115,7 +110,6 @@ class Composer:
 
     def on_prompt_acked(self, prompt_id: int) -> None:
         """The prompt arrived."""
-        self._known_prompt = max(self._known_prompt, prompt_id)
         self._references.on_acked(prompt_id)
 
     def on_lost(self, lost: frames.Lost) -> None:
@@ -135,13 +129,8 @@ class Composer:
             del self._suspects[next(iter(self._suspects))]
 
     def prompt_frame(self, prompt_id: int, record: bytes) -> bytes:
-        """The frame of a prompt record. One byte of the id is enough where the receiver can tell the rest.
-
-        It expands the id against the largest that it has seen, which is at least the largest acknowledged, and at
-        most the newest.
-        """
-        is_clear = prompt_id - self._known_prompt < HALF_SMALL_IDS > self._newest_prompt + 1 - prompt_id
-        if self._has_headers and is_clear:
+        """The frame of a prompt record: the small form belongs to the feature."""
+        if self._has_headers:
             return frames.encode_small_prompt(prompt_id, record)
         return frames.encode_prompt(prompt_id, record)
 

@@ -18,13 +18,14 @@ from ghost.compression import tcp
 from ghost.compression.credentials import Watch
 from ghost.compression.payload import Shrinkage
 from ghost.compression.references import PromptMemory
-from ghost.wire.inner import TCP, Inner
+from ghost.wire.inner import TCP, Inner, is_behind, tcp_sequence
 from ghost.wire.records import MAX_FLOWS
 
 QUANTUM: Final = 1500  # bytes a flow may send in its turn
 MAX_QUEUE_SECONDS: Final = 0.3
 """Of the path's rate, for one flow. Loss-based TCP inside needs it: simulated at 30 % loss, a tail drop at 300 ms
 gives 0.89-0.92 of the ceiling, CoDel at its usual 5 ms target 0.33."""
+PATIENCE: Final = 4  # times the length that a TCP flow's queue may grow to meanwhile
 LEAST_QUEUE: Final = 16 * 1500  # bytes: a thin path's 300 ms would be shorter than TCP's initial window
 MAX_QUEUE_BYTES: Final = 4 << 20  # all flows of a queue together
 
@@ -63,6 +64,7 @@ class Flow:
         "shrinkage",
         "prompt_memory",
         "watch",
+        "_hinted_to",
         "_level",
         "_seen",
     )
@@ -78,8 +80,23 @@ class Flow:
         self.shrinkage = Shrinkage()
         self.prompt_memory = PromptMemory()
         self.watch = Watch()
+        self._hinted_to: int | None = None
         self._level = 0.0
         self._seen = now
+
+    def take_hint(self) -> int:
+        """Drops the oldest packet, that its TCP may slow down, if the last such loss is behind; returns its bytes.
+
+        As in TCP itself one loss is enough for a window of data, and what was sent again must not be lost again: only
+        what lies beyond all that was queued at the last hint.
+        """
+        first, newest = tcp_sequence(self.packets[0]), tcp_sequence(self.packets[-1])
+        if self._hinted_to is not None and not is_behind(self._hinted_to, first):
+            return 0
+        self._hinted_to = newest
+        size = len(self.packets.popleft())
+        self.queued_bytes -= size
+        return size
 
     def is_sparse_with(self, size: int, now: float) -> bool:
         """Counts a packet of `size` bytes; True while the flow stays below the sparse rate."""
@@ -134,9 +151,18 @@ class FlowQueue:
         self._old: deque[Flow] = deque()
 
     def push(self, flow: Flow, packet: bytes, *, rate: float) -> bool:
-        """Queues the packet, or drops it where the flow's or the whole queue's bound is reached."""
+        """Queues the packet, or drops it where the flow's or the whole queue's bound is reached.
+
+        A TCP flow is not cut off there, which in slow start costs it half a window and seconds to recover: it loses
+        its oldest packet, once in a while, and room for what is on its way until it has heard of that.
+        """
         size = len(packet)
         limit = max(LEAST_QUEUE, rate * MAX_QUEUE_SECONDS)
+        if flow.is_tcp and flow.queued_bytes + size > limit:
+            limit *= PATIENCE
+            hint = flow.take_hint() if flow.packets else 0
+            self.bytes -= hint
+            self.dropped += hint > 0
         if flow.queued_bytes + size > limit or self.bytes + size > MAX_QUEUE_BYTES:
             self.dropped += 1
             return False

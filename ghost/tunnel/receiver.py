@@ -99,7 +99,7 @@ class Receiver:
 
     def on_prompt(self, prompt: frames.Prompt) -> None:
         """PeerError for a record that is not as specified, or builds on what is not known."""
-        prompt_id = expand(prompt.prompt_id, bits=prompt.id_bits, near=self._prompts_seen.largest + 1)
+        prompt_id = expand(prompt.prompt_id, bits=frames.PROMPT_ID_BITS, near=self._prompts_seen.largest + 1)
         if not self._prompts_seen.is_fresh(prompt_id):
             return
         self._prompts_seen.mark(prompt_id)

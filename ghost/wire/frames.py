@@ -12,8 +12,8 @@ one of them at most: what solving for missing symbols may cost is bounded by the
     CHALLENGE 0x0a  token: 8
     RESPONSE  0x0b  token: 8
     CLOSE     0x0c  reason: 1
-    PROMPT    0x0e  size of the record: 1 | low byte of the prompt id: 1 | one record
-    PROMPT    0x10-0x2f, 0x40-0x7f  low byte of the prompt id: 1 | rest of a short prompt whose code is the type
+    PROMPT    0x0e  size of the record: 1 | prompt id: 2 | one record
+    PROMPT    0x10-0x2f, 0x40-0x7f  prompt id: 2 | rest of a short prompt whose code is the type
     LOST      0x80  size: 2 | what: 1 | number: 2; see Lost
     0x80-0xff       size: 2 | body; a receiver that does not know the type skips it
 
@@ -33,7 +33,6 @@ from ghost.wire import shorts
 
 SYMBOL_ID_BITS = 24
 PROMPT_ID_BITS = 16
-SMALL_PROMPT_ID_BITS = 8
 PACKET_NUMBER_BITS = 32
 CLOCK_BITS = 32
 
@@ -103,7 +102,6 @@ class Prompt(NamedTuple):
 
     prompt_id: int
     record: bytes
-    id_bits: int = PROMPT_ID_BITS
 
 
 class Challenge(NamedTuple):
@@ -172,11 +170,11 @@ def encode_prompt(prompt_id: int, record: bytes) -> bytes:
 
 
 def encode_small_prompt(prompt_id: int, record: bytes) -> bytes:
-    """Where the low byte of the id suffices. Never longer than `encode_prompt` makes it."""
+    """Of a short prompt, or of another record without wasting a byte of its size."""
     if record[0] in shorts.SIZES:
-        return bytes((record[0], prompt_id & 0xFF)) + record[1:]
+        return record[:1] + _U16.pack(prompt_id & 0xFFFF) + record[1:]
     if len(record) <= 0xFF:
-        return bytes((_SMALL_PROMPT, len(record), prompt_id & 0xFF)) + record
+        return bytes((_SMALL_PROMPT, len(record))) + _U16.pack(prompt_id & 0xFFFF) + record
     return encode_prompt(prompt_id, record)
 
 
@@ -258,15 +256,15 @@ def _decode_prompt(body: bytes) -> Prompt:
 
 
 def _decode_small_prompt(data: bytes, at: int) -> tuple[Prompt, int]:
-    end = at + 2 + data[at]
+    end = at + 3 + data[at]
     if not data[at]:
         raise PeerError("malformed")
-    return Prompt(data[at + 1], data[at + 2 : end], SMALL_PROMPT_ID_BITS), end
+    return Prompt(_U16.unpack_from(data, at + 1)[0], data[at + 3 : end]), end
 
 
 def _decode_short(data: bytes, at: int, size: int) -> tuple[Prompt, int]:
-    end = at + size  # its code stands before, its id within
-    return Prompt(data[at], data[at - 1 : at] + data[at + 1 : end], SMALL_PROMPT_ID_BITS), end
+    end = at + 1 + size  # its code stands before, its id within
+    return Prompt(_U16.unpack_from(data, at)[0], data[at - 1 : at] + data[at + 2 : end]), end
 
 
 def _decode_ack(data: bytes, at: int) -> tuple[Ack, int]:

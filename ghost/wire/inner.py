@@ -42,3 +42,14 @@ def parse(packet: bytes) -> Inner | None:
     flags = packet[header_size + 13]
     data_at = header_size + (packet[header_size + 12] >> 4) * 4
     return Inner(key, protocol, data_at == size and flags & _TCP_PLAIN_ACK_MASK == _TCP_ACK)
+
+
+def tcp_sequence(packet: bytes) -> int:
+    """Where in its stream a TCP segment begins (RFC 9293 section 3.4), modulo 2**32; the packet was parsed before."""
+    start = (packet[0] & 0x0F) * 4 + 4
+    return int.from_bytes(packet[start : start + 4], "big")
+
+
+def is_behind(sequence: int, other: int) -> bool:
+    """Whether `sequence` comes before `other`, modulo 2**32."""
+    return (sequence - other) & 0x80000000 != 0

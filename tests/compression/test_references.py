@@ -55,7 +55,7 @@ def test_acknowledgements_of_a_download_take_eight_bytes_each(make_tcp: Make) ->
         record = references.compress(packet, TCP, memory, prompt_id=number, now=now)
         assert restore(table, record, number) == packet
         frame = frames.encode_small_prompt(number, record)
-        assert frames.decode(frame) == [frames.Prompt(number & 0xFF, record, 8)]
+        assert frames.decode(frame) == [frames.Prompt(number, record)]
         sizes.append(len(frame))
         under_way.append((now + 0.1, number))
     mean = sum(sizes[50:]) / len(sizes[50:])

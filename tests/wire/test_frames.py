@@ -38,25 +38,23 @@ repairs = st.builds(
     ),
     st.binary(min_size=3, max_size=300),
 )
-prompts = st.builds(
-    frames.Prompt, st.integers(0, 0xFFFF), st.binary(min_size=1, max_size=1200), st.just(frames.PROMPT_ID_BITS)
-)
+ids = st.integers(0, 0xFFFF)
+prompts = st.builds(frames.Prompt, ids, st.binary(max_size=1199).map(lambda body: b"0" + body))
 shorts_ = st.sampled_from(sorted(shorts.SIZES)).flatmap(
     lambda code: st.binary(min_size=shorts.SIZES[code] - 1, max_size=shorts.SIZES[code] - 1).map(
         lambda body: bytes([code]) + body
     )
 )
-small_prompts = st.builds(
+short_prompts = st.builds(
     frames.Prompt,
-    st.integers(0, 0xFF),
-    shorts_ | st.binary(max_size=254).map(lambda body: b"0" + body),
-    st.just(frames.SMALL_PROMPT_ID_BITS),
+    ids,
+    shorts_,
 )
 short_frames = st.one_of(
     st.just(frames.Ping()),
     acks,
     prompts,
-    small_prompts,
+    short_prompts,
     st.builds(frames.Challenge, tokens),
     st.builds(frames.Response, tokens),
     st.builds(frames.Close, st.integers(0, 255)),
@@ -66,9 +64,7 @@ ENCODERS = {
     frames.Ping: lambda frame: frames.PING,
     frames.Ack: frames.encode_ack,
     frames.Symbol: lambda frame: frames.encode_symbol(*frame),
-    frames.Prompt: lambda frame: (
-        frames.encode_prompt if frame.id_bits == frames.PROMPT_ID_BITS else frames.encode_small_prompt
-    )(*frame[:2]),
+    frames.Prompt: lambda frame: (frames.encode_prompt if frame.prompt_id % 2 else frames.encode_small_prompt)(*frame),
     frames.Challenge: lambda frame: frames.encode_challenge(frame.token),
     frames.Response: lambda frame: frames.encode_response(frame.token),
     frames.Close: lambda frame: frames.encode_close(frame.reason),
@@ -76,9 +72,9 @@ ENCODERS = {
 ONE_OF_EACH = [
     frames.Ping(),
     frames.Ack(7, 0b1011, 2, 123, 5 * DELAY_UNIT, 9, 0b101, 2, 3),
-    frames.Prompt(2, b"record"),
-    frames.Prompt(2, b"0record", frames.SMALL_PROMPT_ID_BITS),
-    frames.Prompt(2, b"\x1f" + bytes(shorts.SIZES[0x1F] - 1), frames.SMALL_PROMPT_ID_BITS),
+    frames.Prompt(3, b"record"),
+    frames.Prompt(2, b"0record"),
+    frames.Prompt(0x1234, b"\x1f" + bytes(shorts.SIZES[0x1F] - 1)),
     frames.Challenge(b"12345678"),
     frames.Response(b"87654321"),
     frames.Close(1),
