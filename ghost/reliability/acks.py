@@ -22,7 +22,18 @@ MAX_BITMAP_BITS: Final = 255 * 8
 class AckTracker:
     """Received packet numbers of one connection; authenticated, fresh ones only."""
 
-    __slots__ = ("largest", "newest", "newest_time", "deadline", "_first", "_bitmap", "_pending", "_owed", "_history", "_sent_at")
+    __slots__ = (
+        "largest",
+        "newest",
+        "newest_time",
+        "deadline",
+        "_first",
+        "_bitmap",
+        "_pending",
+        "_owed",
+        "_history",
+        "_sent_at",
+    )
 
     def __init__(self) -> None:
         self.largest = -1

@@ -3,8 +3,8 @@
 Loss by itself is no signal here. The rate follows the span rate (span.py) while the one-way delay shows a queue, and
 grows while it shows none:
 
-    START   pace at twice the rate seen, which doubles it each round trip, until a queue appears and less is served
-            than sent: then the span rate is the bottleneck's.
+    START   push far above the rate seen until a queue appears and less is served than sent (start.py): then the span
+            rate is the bottleneck's.
     DRAIN   send less, until as much arrives as is sent: the queue is empty, and what delay is left is the path's own
             jitter or somebody else's queue. From then on only what exceeds that counts. After START, and once a second.
     STEADY  pace at the estimate, corrected by the queue's distance from its target of a few packets. An unsaturated
@@ -22,46 +22,31 @@ from statistics import median
 from typing import Final
 
 from ghost.constants import FULL_PACKET
+from ghost.reliability import start
 from ghost.reliability.delay import QueueDelay
 from ghost.reliability.excess import ExcessLoss, Verdict
 from ghost.reliability.loss import SentPacket
 from ghost.reliability.rivalry import Rivalry
 from ghost.reliability.rtt import INITIAL_RTT, RttEstimator
 from ghost.reliability.span import SpanRate
+from ghost.reliability.start import Start
 
 INITIAL_PACKETS: Final = 10  # a round trip; RFC 6928's initial window
-INITIAL_WINDOW: Final = 16 * FULL_PACKET
+INITIAL_WINDOW: Final = 16 * FULL_PACKET  # bytes: those packets and what repairs them
+LEAST_INITIAL_RTT: Final = 0.05  # seconds: on shorter round trips they are spread over this much
 LEAST_RATE: Final = 4 * FULL_PACKET  # bytes a second, 47 kbit/s: below it acknowledgements are too rare to steer by
 LEAST_WINDOW: Final = 4 * FULL_PACKET  # bytes
-HEADROOM: Final = (
-    0.080  # seconds of the rate in flight beyond 1.6 round trips: half of the acknowledgements may be lost
-)
+HEADROOM: Final = 0.08  # seconds of the rate in flight beyond 1.6 round trips: half of the acknowledgements may be lost
 
 LEAST_HORIZON: Final = 0.020  # seconds: on shorter round trips batches and acknowledgements set the pace of news
 SPAN_PACKETS: Final = 10
-START_SPAN_PACKETS: Final = 8
-
-START_GAIN: Final = 4.0
-START_QUEUE: Final = 0.006  # seconds, or 8 % of the round trip: a queue that scheduling noise does not explain
-START_PUSH: Final = 0.04  # seconds at most of sending twice the rate before it is known what became of it
-START_PUSH_PACKETS: Final = 4
-START_STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
-START_SAMPLES: Final = 5
-STAGNANT: Final = 1.25  # times what was delivered a round ago: less growth than that is none
-STANDING: Final = 2.0  # round trips with a queue: the application fills the path, though its window may limit it
-UNPAID_ROUNDS: Final = 6
-QUIET_SAMPLES: Final = 16
-START_USED: Final = 0.5
-STAGNANT_ROUNDS: Final = 2
-START_PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow start is
-PAYING: Final = 1.4  # times what was delivered two rounds ago, when up to four times as much is sent
-PAYING_SHARE: Final = 0.8  # of the share that was delivered then
 
 DRAIN_PERIOD: Final = 1.0  # seconds, at least 10 round trips
 DRAIN_GAIN: Final = 0.90
 DRAIN_GAIN_DEEP: Final = 0.75  # where a steady delay is taken for the path's own: it might be ours
 DRAIN_GAIN_AFTER_START: Final = 0.5  # START leaves up to a round trip's worth of queue
 DRAIN_MOST: Final = 4  # horizons or measurements: by then the queue is not ours
+DRAIN_SAMPLES: Final = 5
 DRAINED: Final = 0.03  # more arriving than sent by less than this share: there is no queue left to arrive from
 FLOORS: Final = 8  # drains remembered
 
@@ -115,6 +100,7 @@ class CongestionControl:
         "_floors",
         "_floor",
         "_spread",
+        "_start",
         "_next_drain",
         "_unsaturated_since",
         "_probe",
@@ -128,20 +114,6 @@ class CongestionControl:
         "_rate_before",
         "_hold",
         "_hold_until",
-        "_round_rate",
-        "_round_ends",
-        "_round_delivered",
-        "_last_round_peak",
-        "_last_rounds",
-        "_stagnant_rounds",
-        "_unpaid_rounds",
-        "_round_peak",
-        "_quiet",
-        "_standing",
-        "_crowded_at",
-        "_has_rate",
-        "_pushing_since",
-        "_dummy",
     )
 
     def __init__(self, *, max_rate: float | None, now: float) -> None:
@@ -174,19 +146,8 @@ class CongestionControl:
         self._rate_before = 0.0  # the trial's cut
         self._hold = HOLD_FIRST
         self._hold_until = now
-        self._round_rate = self.rate  # START at most doubles it until the round ends
-        self._round_ends = now
-        self._round_delivered = self._last_round_peak = 0.0
-        self._last_rounds: deque[tuple[float, float]] = deque(maxlen=2)
-        self._stagnant_rounds = self._unpaid_rounds = 0
-        self._round_peak = 0.0
-        self._has_rate = False
-        self._quiet = float("inf")
-        self._standing = 0.0
-        self._crowded_at = float("-inf")
-        self._dummy = now
-        self._pushing_since: float | None = None
-        self._set_pacing(START_GAIN)
+        self._start = Start(self.rate, now)
+        self._set_pacing(self._start.gain)
 
     @property
     def target(self) -> float:
@@ -199,25 +160,25 @@ class CongestionControl:
         """Bytes in flight beyond which nothing more is sent, whatever the pacing says."""
         if self._rivalry.is_on and self.mode is Mode.STEADY:
             return max(self._rivalry.window, LEAST_WINDOW)
-        if not self._has_rate:
+        if not self._start.has_rate:
             return INITIAL_WINDOW
-        gain = START_GAIN if self.mode is Mode.START else 1.0
+        gain = start.GAIN if self.mode is Mode.START else 1.0
         return max(gain * self.rate * (1.6 * self._horizon + HEADROOM), LEAST_WINDOW)
 
     @property
     def likely_rate(self) -> float:
         """What the path may turn out to carry, in wire bytes a second: queues are sized by it."""
-        return START_PROSPECT * self.rate if self.mode is Mode.START else self.rate
+        return start.PROSPECT * self.rate if self.mode is Mode.START else self.rate
 
     @property
     def is_starting(self) -> bool:
         """Whether the rate is still being found: what is sent does not fill the path."""
-        return self.mode is Mode.START and not self._is_crowded(self._updated)
+        return self.mode is Mode.START and not self._start.is_crowded(self._smoothed_rtt)
 
     @property
     def is_congested(self) -> bool:
         """Whether losses are now more likely the queue's than the path's."""
-        if self.mode is Mode.START and self._is_crowded(self._updated):
+        if self.mode is Mode.START and self._start.is_crowded(self._smoothed_rtt):
             return True
         return self._rivalry.is_on or self.queue > CONGESTED + 2 * self.target + self.noise
 
@@ -245,9 +206,8 @@ class CongestionControl:
         """
         self._samples += 1
         self._min_rtt, self._smoothed_rtt = rtt.min_rtt, rtt.smoothed
-        if not self._has_rate:
-            self.rate = INITIAL_PACKETS * FULL_PACKET / max(rtt.smoothed, 0.05)
-            self._round_rate = self.rate
+        if not self._start.has_rate:
+            self.rate = INITIAL_PACKETS * FULL_PACKET / max(rtt.smoothed, LEAST_INITIAL_RTT)
         self.delay.update(
             arrived - packet.time,
             rtt.latest - ack_delay,
@@ -257,15 +217,38 @@ class CongestionControl:
         )
         self.queue = max(0.0, self.delay.queue - self._floor)
         if self.mode is Mode.START:
-            horizon, packets = min(0.5 * self._horizon, 0.5 * START_PUSH), START_SPAN_PACKETS / START_GAIN
+            window = self._start.window(self.delay.jitter, horizon=self._horizon, rate=self.rate)
         else:
-            horizon, packets = self._horizon * (1.0 if self.mode is Mode.STEADY else 0.5), SPAN_PACKETS
-        window = max(horizon + 4 * self.delay.jitter, packets * FULL_PACKET / self.rate)
-        has_span = self._span.update(packet, arrived=arrived, acked_bytes=acked_bytes, window=window, is_broken_by_pauses=self.mode is not Mode.START)
+            horizon = self._horizon * (1.0 if self.mode is Mode.STEADY else 0.5)
+            window = max(horizon + 4 * self.delay.jitter, SPAN_PACKETS * FULL_PACKET / self.rate)
+        has_span = self._span.update(
+            packet,
+            arrived=arrived,
+            acked_bytes=acked_bytes,
+            window=window,
+            is_broken_by_pauses=self.mode is not Mode.START,
+        )
         if self._excess.is_on_trial:
             self._set_pacing(1.0)
         elif self.mode is Mode.START:
-            self._on_start_ack(packet, has_span, window, rtt, has_backlog, now)
+            self.rate = self._start.on_ack(
+                packet,
+                arrived=arrived,
+                acked_bytes=acked_bytes,
+                rate=self.rate,
+                queue=self.queue,
+                delay=self.delay,
+                span=self._span if has_span else None,
+                window=window,
+                path_loss=self._path_loss,
+                rtt=rtt,
+                has_backlog=has_backlog,
+                now=now,
+            )
+            if self._start.is_over:
+                self._drain(DRAIN_GAIN_AFTER_START, now)
+            else:
+                self._set_pacing(self._start.gain)
         elif self.mode is Mode.DRAIN:
             self._on_drain_ack(packet, has_span, window, now)
         else:
@@ -301,9 +284,9 @@ class CongestionControl:
         self.guilty += verdict is Verdict.GUILTY
         if self._excess.loss > MOST_LOSS and self._span.delivered:
             self.rate = min(self.rate, self._span.delivered / (1 - MOST_LOSS))
-        if verdict is Verdict.EXCESS and self._is_start_paying():
+        if verdict is Verdict.EXCESS and self.mode is Mode.START and self._start.is_paying(self._span):
             self._excess.acquit()
-        elif verdict is Verdict.EXCESS and self.mode is Mode.START and len(self._last_rounds) < 2:
+        elif verdict is Verdict.EXCESS and self.mode is Mode.START and self._start.is_early:
             self._excess.dismiss()
         elif verdict is Verdict.EXCESS:
             self._rate_before = self.rate
@@ -312,8 +295,7 @@ class CongestionControl:
             self._set_pacing(1.0)
         elif verdict is Verdict.INNOCENT:
             self.rate = max(self.rate, self._rate_before) if self._excess.loss < MOST_LOSS else self.rate
-            self._stagnant_rounds, self._unpaid_rounds, self._last_round_peak = 0, 0, 0.0
-            self._last_rounds.clear()
+            self._start.forget()
         elif verdict is Verdict.GUILTY:
             self._probe = PROBE_AFTER_START if self.mode is Mode.START else PROBE_FIRST
             self.mode, self._mode_since = Mode.STEADY, now
@@ -331,89 +313,6 @@ class CongestionControl:
         self._rivalry = Rivalry()
         self.delay = QueueDelay()
 
-    def _on_start_ack(
-        self, packet: SentPacket, has_span: bool, window: float, rtt: RttEstimator, has_backlog: bool, now: float
-    ) -> None:
-        span = self._span
-        if self._samples >= QUIET_SAMPLES:
-            self._quiet = min(self._quiet, self.delay.jitter)
-        jitter = min(self._quiet, self.delay.jitter)
-        is_noisy = jitter > max(0.001, FULL_PACKET / self.rate)
-        is_ours = has_span and span.rate > START_USED * self.rate
-        has_queue = is_ours and self.queue > max(START_QUEUE, 0.08 * self._min_rtt) + 3 * jitter
-        elapsed = now - self._updated
-        self._standing = max(0.0, self._standing + (elapsed if has_queue else -0.5 * elapsed))
-        if has_queue:
-            self._crowded_at = now
-        if has_span:
-            # Behind a full queue only what arrives tells of the path; in front of it losses would blur the picture.
-            self._round_peak = max(self._round_peak, span.delivered if has_queue else span.rate)
-            self._round_delivered = max(self._round_delivered, span.delivered)
-            if now >= self._round_ends:
-                is_stagnant = self._round_peak < STAGNANT * self._last_round_peak and not packet.is_app_limited
-                self._stagnant_rounds = self._stagnant_rounds + 1 if is_stagnant else 0
-                is_more = self._round_peak > 1.5 * self._last_round_peak
-                before = self._last_rounds[-1][0] if self._last_rounds else 0.0
-                is_paid = self._round_delivered > STAGNANT * before
-                is_unpaid = (is_more or self._unpaid_rounds) and not is_paid and not packet.is_app_limited
-                self._unpaid_rounds = (self._unpaid_rounds + 1) % UNPAID_ROUNDS if is_unpaid else 0
-                push = self._push
-                length = rtt.smoothed + (push if push < rtt.smoothed else 0.0)
-                self._round_rate, self._round_ends = self.rate, now + max(length, LEAST_HORIZON)
-                self._round_peak, self._last_round_peak = 0.0, self._round_peak
-                self._last_rounds.append((self._round_delivered, span.delivered / span.rate))
-                self._round_delivered = 0.0
-            best = min(span.rate, START_GAIN * self._round_rate)
-            if has_queue:
-                best = min(best, span.delivered / (1 - self._path_loss))
-            self.rate = max(self.rate, best)
-            self._has_rate = True
-        is_stretched = has_span and span.stretch > START_STRETCH + jitter / window
-        is_clear = not is_noisy and self._samples >= START_SAMPLES and has_queue and is_stretched
-        is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or is_noisy)
-        is_standing = self._standing > STANDING * rtt.smoothed and not is_noisy
-        if has_span and (is_clear or is_full or is_standing):
-            self.rate = min(span.rate, span.delivered / (1 - self._path_loss))
-        if is_clear or is_full or is_standing:
-            self._drain(DRAIN_GAIN_AFTER_START, now)
-        else:
-            self._set_pacing(self._start_gain(rtt, has_backlog, now))
-
-    def _start_gain(self, rtt: RttEstimator, has_backlog: bool, now: float) -> float:
-        """Twice the rate for a while, then once until news of it is here: on a long path more would be a flood.
-
-        When more was sent and no more arrived, what is lost is looked at for some rounds before more is tried.
-        Without a backlog what is sent is the application's doing, which waits for news as well.
-        """
-        push = self._push
-        if self._unpaid_rounds or self._is_crowded(now):
-            return 1.0
-        if not has_backlog:
-            self._pushing_since = None
-        elif self._pushing_since is None or now - self._pushing_since > push + rtt.smoothed:
-            self._pushing_since = now
-        is_pushing = self._pushing_since is None or now - self._pushing_since < push
-        return START_GAIN if is_pushing else 1.0
-
-    def _is_crowded(self, now: float) -> bool:
-        """Whether a queue showed within the last round trip."""
-        return now - self._crowded_at < self._smoothed_rtt
-
-    @property
-    def _push(self) -> float:
-        return max(START_PUSH, START_PUSH_PACKETS * FULL_PACKET / self.rate, 8 * self.delay.jitter)
-
-    def _is_start_paying(self) -> bool:
-        """Whether in START more is delivered than two rounds ago, and as large a share of what was sent.
-
-        So it is where the path has room and loses by itself.
-        """
-        if self.mode is not Mode.START or len(self._last_rounds) < 2:
-            return False
-        delivered, share = self._last_rounds[0]
-        span = self._span
-        return span.delivered > PAYING * delivered and span.delivered > PAYING_SHARE * share * span.rate
-
     def _drain(self, gain: float, now: float) -> None:
         self.mode, self._mode_since = Mode.DRAIN, now
         self._drained.clear()
@@ -427,7 +326,7 @@ class CongestionControl:
         span = self._span
         is_empty = has_span and span.since >= self._mode_since and -span.stretch < DRAINED + self.delay.jitter / window
         is_late = now - self._mode_since > DRAIN_MOST * max(self._horizon, window)
-        is_over = is_empty or (is_late and len(self._drained) >= START_SAMPLES)
+        is_over = is_empty or (is_late and len(self._drained) >= DRAIN_SAMPLES)
         if self._drained and (is_empty or (is_over and (self.delay.is_noisy or not self._floors))):
             settled = sorted(self._drained[len(self._drained) // 2 :])
             if self.delay.is_noisy:

@@ -38,8 +38,20 @@ class SpanRate:
         self.stretch = 0.0
         self._arrivals: deque[_Arrival] = deque()  # of the last window, in order of both number and arrival
 
-    def update(self, packet: SentPacket, *, arrived: float, acked_bytes: int, window: float, is_broken_by_pauses: bool = True) -> bool:
-        """Measures over the last `window` seconds; False while arrivals do not reach back that far."""
+    def update(
+        self,
+        packet: SentPacket,
+        *,
+        arrived: float,
+        acked_bytes: int,
+        window: float,
+        is_broken_by_pauses: bool = True,
+    ) -> bool:
+        """Measures over the last `window` seconds; False while arrivals do not reach back that far.
+
+        A span with a pause of the application in it says what was sent rather than what the path can do, which is
+        enough for whoever wants the least that it can do.
+        """
         arrivals = self._arrivals
         if arrivals and (packet.number <= arrivals[-1].packet.number or arrived < arrivals[-1].arrived):
             return False

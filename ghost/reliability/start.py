@@ -1,0 +1,224 @@
+"""Finding the rate of a path of which nothing is known, as fast as an inner TCP in slow start asks for more.
+
+Four times what was seen is sent for a moment (a push), then no more than that until news of it is here: what was too
+much is a short queue, whatever the round trip. A tunnel that only doubled would always be behind an inner TCP, which
+doubles as well, and delay its packets: Linux takes that for a full path and leaves slow start (HyStart).
+
+It is over when a queue of ours grows, when one stands, or when sending more no longer makes more arrive, which is all
+that a path with jitter or a policer shows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from ghost.constants import FULL_PACKET
+from ghost.reliability.delay import JITTER_LIMIT, QueueDelay
+from ghost.reliability.loss import SentPacket
+from ghost.reliability.rtt import RttEstimator
+from ghost.reliability.span import SpanRate
+
+GAIN: Final = 4.0
+PUSH: Final = 0.04  # seconds at most of sending more before it is known what became of it, or
+PUSH_PACKETS: Final = 4
+SPAN: Final = 0.02  # seconds over which rates are measured; at most half a round trip, and long enough for
+SPAN_PACKETS: Final = 2
+PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow start is
+LEAST_QUEUE: Final = 0.006  # seconds, or
+QUEUE_SHARE: Final = 0.08  # of the round trip: what scheduling noise does not explain
+JITTERS: Final = 3.0
+QUIET_SAMPLES: Final = 16
+LEAST_SAMPLES: Final = 5
+USED: Final = 0.5  # of the rate must be sent at the moment, or a queue is not ours
+STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
+STANDING: Final = 2.0  # round trips with a queue: the application fills the path, though its window may limit it
+STANDING_NOISY: Final = 6.0
+RELIEF: Final = 0.5  # of the time with a queue is taken back by the time without
+LEAST_ROUND: Final = 0.020  # seconds
+MORE: Final = 1.5  # times what was sent a round ago counts as an attempt
+STAGNANT: Final = 1.25  # times what was delivered a round ago: less growth than that is none
+STAGNANT_ROUNDS: Final = 2
+UNPAID_ROUNDS: Final = 6
+PAYING: Final = 1.4  # times what was delivered two rounds ago, when up to four times as much is sent
+PAYING_SHARE: Final = 0.8  # of the share that was delivered then
+
+
+class Start:
+    """`gain` is what to pace at, in units of the rate; once `is_over` the rate is the bottleneck's, if it is known."""
+
+    __slots__ = (
+        "gain",
+        "has_rate",
+        "is_over",
+        "_crowded_at",
+        "_is_limited",
+        "_last_peak",
+        "_last_rounds",
+        "_pushing_since",
+        "_quiet",
+        "_round_began",
+        "_round_delivered",
+        "_round_ends",
+        "_round_peak",
+        "_round_rate",
+        "_samples",
+        "_stagnant_rounds",
+        "_standing",
+        "_unpaid_rounds",
+        "_updated",
+    )
+
+    def __init__(self, rate: float, now: float) -> None:
+        self.gain = GAIN
+        self.has_rate = False
+        """Whether any rate was measured."""
+        self.is_over = False
+        self._crowded_at = float("-inf")
+        self._is_limited = False  # whether in this round the application sent less than it might
+        self._last_peak = 0.0
+        self._last_rounds: deque[tuple[float, float]] = deque(
+            maxlen=2
+        )  # most delivered, and its share of what was sent
+        self._pushing_since: float | None = None
+        self._quiet = float("inf")  # the least jitter yet: our own pushes make more of it
+        self._round_began: tuple[float, int] | None = None  # arrival of a packet, bytes acknowledged then
+        self._round_delivered = 0.0
+        self._round_ends = now
+        self._round_peak = 0.0
+        self._round_rate = rate  # GAIN times that is believed at most until the round ends
+        self._samples = 0
+        self._stagnant_rounds = 0
+        self._standing = 0.0
+        self._unpaid_rounds = 0
+        self._updated = now
+
+    def window(self, jitter: float, *, horizon: float, rate: float) -> float:
+        """Seconds to measure rates over."""
+        return max(min(0.5 * horizon, SPAN) + 4 * jitter, SPAN_PACKETS * FULL_PACKET / rate)
+
+    def is_crowded(self, round_trip: float) -> bool:
+        """Whether a queue showed within the last round trip."""
+        return self._updated - self._crowded_at < round_trip
+
+    def is_paying(self, span: SpanRate) -> bool:
+        """Whether more is delivered than two rounds ago, and as large a share of what was sent.
+
+        So it is where the path has room and loses by itself.
+        """
+        if len(self._last_rounds) < 2:
+            return False
+        delivered, share = self._last_rounds[0]
+        return span.delivered > PAYING * delivered and span.delivered > PAYING_SHARE * share * span.rate
+
+    @property
+    def is_early(self) -> bool:
+        """Whether there was too little to compare with."""
+        return len(self._last_rounds) < 2
+
+    def forget(self) -> None:
+        """What was delivered in earlier rounds says nothing: the rate was held back meanwhile."""
+        self._stagnant_rounds = self._unpaid_rounds = 0
+        self._last_peak = 0.0
+        self._last_rounds.clear()
+
+    def on_ack(
+        self,
+        packet: SentPacket,
+        *,
+        arrived: float,
+        acked_bytes: int,
+        rate: float,
+        queue: float,
+        delay: QueueDelay,
+        span: SpanRate | None,
+        window: float,
+        path_loss: float,
+        rtt: RttEstimator,
+        has_backlog: bool,
+        now: float,
+    ) -> float:
+        """Returns the rate to believe in. `span` is what was measured over the last `window` seconds, if anything.
+
+        `queue` (seconds) is what the delays show; the other arguments are those of CongestionControl.on_ack.
+        """
+        self._samples += 1
+        if self._samples >= QUIET_SAMPLES:
+            self._quiet = min(self._quiet, delay.jitter)
+        jitter = min(self._quiet, delay.jitter)
+        is_noisy = jitter > max(JITTER_LIMIT, FULL_PACKET / rate)
+        is_ours = span is not None and span.rate > USED * rate
+        has_queue = is_ours and queue > max(LEAST_QUEUE, QUEUE_SHARE * rtt.min_rtt) + JITTERS * jitter
+        elapsed, self._updated = now - self._updated, now
+        self._standing = max(0.0, self._standing + (elapsed if has_queue else -RELIEF * elapsed))
+        if has_queue:
+            self._crowded_at = now
+        self._is_limited = self._is_limited or packet.is_app_limited
+        average = None
+        if span is not None:
+            if now >= self._round_ends:
+                average = self._end_round(rate, arrived, acked_bytes, span, delay, rtt, now)
+            # Behind a full queue only what arrives tells of the path; in front of it losses would blur the picture.
+            self._round_peak = max(self._round_peak, span.delivered if has_queue else span.rate)
+            self._round_delivered = max(self._round_delivered, span.delivered)
+            served = span.delivered / (1 - path_loss)
+            believed = min(span.rate, GAIN * self._round_rate, served if has_queue else span.rate)
+            rate = max(rate, believed)
+            self.has_rate = True
+            is_stretched = span.stretch > STRETCH + jitter / window
+            is_clear = not is_noisy and self._samples >= LEAST_SAMPLES and has_queue and is_stretched
+            is_standing = self._standing > (STANDING_NOISY if is_noisy else STANDING) * rtt.smoothed
+            is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or is_noisy)
+            if is_clear or is_standing:
+                rate = min(span.rate, served)
+            elif is_full and average is not None:
+                rate = min(rate, average / (1 - path_loss))
+            self.is_over = is_clear or is_standing or is_full
+        self._set_gain(rate, delay, rtt, has_backlog, now)
+        return rate
+
+    def _end_round(
+        self,
+        rate: float,
+        arrived: float,
+        acked_bytes: int,
+        span: SpanRate,
+        delay: QueueDelay,
+        rtt: RttEstimator,
+        now: float,
+    ) -> float | None:
+        """Compares the round with the one before; returns what was delivered in it on average, bytes a second."""
+        is_stagnant = self._round_peak < STAGNANT * self._last_peak and not self._is_limited
+        self._stagnant_rounds = self._stagnant_rounds + 1 if is_stagnant else 0
+        is_more = self._round_peak > MORE * self._last_peak
+        before = self._last_rounds[-1][0] if self._last_rounds else 0.0
+        is_paid = self._round_delivered > STAGNANT * before
+        is_unpaid = (is_more or self._unpaid_rounds) and not is_paid and not self._is_limited
+        self._unpaid_rounds = (self._unpaid_rounds + 1) % UNPAID_ROUNDS if is_unpaid else 0
+        push = self._push(rate, delay)
+        length = rtt.smoothed + (push if push < rtt.smoothed else 0.0)
+        self._round_rate, self._round_ends = rate, now + max(length, LEAST_ROUND)
+        self._last_peak, self._round_peak = self._round_peak, 0.0
+        self._last_rounds.append((self._round_delivered, span.delivered / span.rate))
+        self._round_delivered, self._is_limited = 0.0, False
+        began, self._round_began = self._round_began, (arrived, acked_bytes)
+        return (acked_bytes - began[1]) / (arrived - began[0]) if began and arrived > began[0] else None
+
+    def _set_gain(self, rate: float, delay: QueueDelay, rtt: RttEstimator, has_backlog: bool, now: float) -> None:
+        """When more was sent and no more arrived, what is lost is looked at for some rounds before more is tried.
+
+        Without a backlog what is sent is the application's doing, which waits for news as well.
+        """
+        if self._unpaid_rounds or self.is_crowded(rtt.smoothed):
+            self.gain = 1.0
+            return
+        push = self._push(rate, delay)
+        if not has_backlog:
+            self._pushing_since = None
+        elif self._pushing_since is None or now - self._pushing_since > push + rtt.smoothed:
+            self._pushing_since = now
+        is_pushing = self._pushing_since is None or now - self._pushing_since < push
+        self.gain = GAIN if is_pushing else 1.0
+
+    def _push(self, rate: float, delay: QueueDelay) -> float:
+        return max(PUSH, PUSH_PACKETS * FULL_PACKET / rate, 8 * delay.jitter)
