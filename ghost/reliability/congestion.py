@@ -34,6 +34,7 @@ from ghost.reliability.start import Start
 INITIAL_PACKETS: Final = 10  # a round trip; RFC 6928's initial window
 INITIAL_WINDOW: Final = 16 * FULL_PACKET  # bytes: those packets and what repairs them
 LEAST_INITIAL_RTT: Final = 0.05  # seconds: on shorter round trips they are spread over this much
+START_WINDOW: Final = 2.0  # times what is delivered: a push is far shorter than the round trip that is in flight
 LEAST_RATE: Final = 4 * FULL_PACKET  # bytes a second, 47 kbit/s: below it acknowledgements are too rare to steer by
 LEAST_WINDOW: Final = 4 * FULL_PACKET  # bytes
 HEADROOM: Final = 0.08  # seconds of the rate in flight beyond 1.6 round trips: half of the acknowledgements may be lost
@@ -160,10 +161,11 @@ class CongestionControl:
         """Bytes in flight beyond which nothing more is sent, whatever the pacing says."""
         if self._rivalry.is_on and self.mode is Mode.STEADY:
             return max(self._rivalry.window, LEAST_WINDOW)
-        if not self._start.has_rate:
-            return INITIAL_WINDOW
-        gain = start.GAIN if self.mode is Mode.START else 1.0
-        return max(gain * self.rate * (1.6 * self._horizon + HEADROOM), LEAST_WINDOW)
+        span = 1.6 * self._horizon + HEADROOM
+        if self.mode is Mode.START:
+            proved = START_WINDOW * self._start.delivered / (1 - self._path_loss)
+            return min(start.GAIN * self.rate, proved) * span + INITIAL_WINDOW
+        return max(self.rate * span, LEAST_WINDOW)
 
     @property
     def likely_rate(self) -> float:

@@ -22,6 +22,7 @@ from ghost.reliability.span import SpanRate
 GAIN: Final = 4.0
 PUSH: Final = 0.04  # seconds at most of sending more before it is known what became of it, or
 PUSH_PACKETS: Final = 4
+PUSH_JITTERS: Final = 8
 SPAN: Final = 0.02  # seconds over which rates are measured; at most half a round trip, and long enough for
 SPAN_PACKETS: Final = 2
 PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow start is
@@ -30,7 +31,7 @@ QUEUE_SHARE: Final = 0.08  # of the round trip: what scheduling noise does not e
 JITTERS: Final = 3.0
 QUIET_SAMPLES: Final = 16
 LEAST_SAMPLES: Final = 5
-USED: Final = 0.5  # of the rate must be sent at the moment, or a queue is not ours
+USED: Final = 0.5  # of the rate must be sent, or a queue is not ours
 STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
 STANDING: Final = 2.0  # round trips with a queue: the application fills the path, though its window may limit it
 STANDING_NOISY: Final = 6.0
@@ -53,6 +54,7 @@ class Start:
         "is_over",
         "_crowded_at",
         "_is_limited",
+        "_is_used",
         "_last_peak",
         "_last_rounds",
         "_pushing_since",
@@ -76,6 +78,7 @@ class Start:
         self.is_over = False
         self._crowded_at = float("-inf")
         self._is_limited = False  # whether in this round the application sent less than it might
+        self._is_used = False  # whether so much is sent that a queue may be ours
         self._last_peak = 0.0
         self._last_rounds: deque[tuple[float, float]] = deque(
             maxlen=2
@@ -96,6 +99,12 @@ class Start:
     def window(self, jitter: float, *, horizon: float, rate: float) -> float:
         """Seconds to measure rates over."""
         return max(min(0.5 * horizon, SPAN) + 4 * jitter, SPAN_PACKETS * FULL_PACKET / rate)
+
+    @property
+    def delivered(self) -> float:
+        """Bytes a second at the best of this round and the one before."""
+        before = self._last_rounds[-1][0] if self._last_rounds else 0.0
+        return max(self._round_delivered, before)
 
     def is_crowded(self, round_trip: float) -> bool:
         """Whether a queue showed within the last round trip."""
@@ -147,8 +156,9 @@ class Start:
             self._quiet = min(self._quiet, delay.jitter)
         jitter = min(self._quiet, delay.jitter)
         is_noisy = jitter > max(JITTER_LIMIT, FULL_PACKET / rate)
-        is_ours = span is not None and span.rate > USED * rate
-        has_queue = is_ours and queue > max(LEAST_QUEUE, QUEUE_SHARE * rtt.min_rtt) + JITTERS * jitter
+        if span is not None:
+            self._is_used = span.rate > USED * rate
+        has_queue = self._is_used and queue > max(LEAST_QUEUE, QUEUE_SHARE * rtt.min_rtt) + JITTERS * jitter
         elapsed, self._updated = now - self._updated, now
         self._standing = max(0.0, self._standing + (elapsed if has_queue else -RELIEF * elapsed))
         if has_queue:
@@ -166,7 +176,7 @@ class Start:
             rate = max(rate, believed)
             self.has_rate = True
             is_stretched = span.stretch > STRETCH + jitter / window
-            is_clear = not is_noisy and self._samples >= LEAST_SAMPLES and has_queue and is_stretched
+            is_clear = self._samples >= LEAST_SAMPLES and has_queue and is_stretched and not is_noisy
             is_standing = self._standing > (STANDING_NOISY if is_noisy else STANDING) * rtt.smoothed
             is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or is_noisy)
             if is_clear or is_standing:
@@ -221,4 +231,4 @@ class Start:
         self.gain = GAIN if is_pushing else 1.0
 
     def _push(self, rate: float, delay: QueueDelay) -> float:
-        return max(PUSH, PUSH_PACKETS * FULL_PACKET / rate, 8 * delay.jitter)
+        return max(PUSH, PUSH_PACKETS * FULL_PACKET / rate, PUSH_JITTERS * delay.jitter)
