@@ -46,6 +46,9 @@ DRAIN_PERIOD: Final = 1.0  # seconds, at least 10 round trips
 DRAIN_GAIN: Final = 0.90
 DRAIN_GAIN_DEEP: Final = 0.75  # where a steady delay is taken for the path's own: it might be ours
 DRAIN_GAIN_AFTER_START: Final = 0.5  # START leaves up to a round trip's worth of queue
+OVERSHOT: Final = 0.6  # times the rate after a drain that left a long queue, after START and
+OVERSHOT_JITTERS: Final = 6.0
+MOST_OVERSHOOTS: Final = 4  # times at most: then it is somebody else's
 DRAIN_MOST: Final = 4  # horizons or measurements: by then the queue is not ours
 DRAIN_SAMPLES: Final = 5
 DRAINED: Final = 0.03  # more arriving than sent by less than this share: there is no queue left to arrive from
@@ -97,6 +100,7 @@ class CongestionControl:
         "_min_rtt",
         "_smoothed_rtt",
         "_mode_since",
+        "_overshoots",
         "_drained",
         "_floors",
         "_floor",
@@ -132,6 +136,7 @@ class CongestionControl:
         self._updated = now
         self._min_rtt = self._smoothed_rtt = INITIAL_RTT
         self._mode_since = now
+        self._overshoots = MOST_OVERSHOOTS
         self._drained: list[float] = []  # queue samples of the drain that is under way
         self._floors: deque[tuple[float, float]] = deque(maxlen=FLOORS)  # what the last drains left, and its spread
         self._floor = self._spread = 0.0
@@ -329,6 +334,12 @@ class CongestionControl:
         is_empty = has_span and span.since >= self._mode_since and -span.stretch < DRAINED + self.delay.jitter / window
         is_late = now - self._mode_since > DRAIN_MOST * max(self._horizon, window)
         is_over = is_empty or (is_late and len(self._drained) >= DRAIN_SAMPLES)
+        if is_over and self._overshoots and self.queue > CONGESTED + OVERSHOT_JITTERS * self.delay.jitter:
+            # What START found cannot be right, nor is what was lost meanwhile the path's loss.
+            self._overshoots -= 1
+            self.rate *= OVERSHOT
+            self._drain(DRAIN_GAIN_AFTER_START, now)
+            return
         if self._drained and (is_empty or (is_over and (self.delay.is_noisy or not self._floors))):
             settled = sorted(self._drained[len(self._drained) // 2 :])
             if self.delay.is_noisy:
@@ -338,6 +349,7 @@ class CongestionControl:
                 self._floors.append((settled[0], 0.0))
             self._floor, self._spread = (median(values) for values in zip(*self._floors, strict=True))
         if is_over:
+            self._overshoots = 0
             self.mode, self._mode_since = Mode.STEADY, now
             self._next_drain = now + max(DRAIN_PERIOD, 10 * self._min_rtt)
             self._unsaturated_since = None

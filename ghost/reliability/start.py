@@ -29,6 +29,7 @@ PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow s
 LEAST_QUEUE: Final = 0.006  # seconds, or
 QUEUE_SHARE: Final = 0.08  # of the round trip: what scheduling noise does not explain
 JITTERS: Final = 3.0
+DEEP: Final = 0.1  # seconds, and two packets: more is a queue, whatever the jitter seems to be
 QUIET_SAMPLES: Final = 16
 LEAST_SAMPLES: Final = 5
 USED: Final = 0.5  # of the rate must be sent, or a queue is not ours
@@ -158,7 +159,8 @@ class Start:
         is_noisy = jitter > max(JITTER_LIMIT, FULL_PACKET / rate)
         if span is not None:
             self._is_used = span.rate > USED * rate
-        has_queue = self._is_used and queue > max(LEAST_QUEUE, QUEUE_SHARE * rtt.min_rtt) + JITTERS * jitter
+        noise = min(JITTERS * jitter, DEEP + 2 * FULL_PACKET / rate)
+        has_queue = self._is_used and queue > max(LEAST_QUEUE, QUEUE_SHARE * rtt.min_rtt) + noise
         elapsed, self._updated = now - self._updated, now
         self._standing = max(0.0, self._standing + (elapsed if has_queue else -RELIEF * elapsed))
         if has_queue:
