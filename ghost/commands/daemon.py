@@ -49,7 +49,7 @@ class Daemon:
     changes: Changes
 
     def open_tun(self, name: str) -> Tun:
-        tun = open_tun(name)
+        tun = open_tun(name, offloads=True)
         self.supervisor.on_exit("the network device", tun.close)
         return tun
 

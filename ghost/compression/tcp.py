@@ -255,6 +255,39 @@ def restore(
     return top + rest, (head, middle, ends, ip_sum, tcp_sum, base, ident, sequence, ack, flags, window, value, echo)
 
 
+def super_header(last: Header, *, size: int) -> bytes:
+    """IPv4's and TCP's headers of `size` payload bytes that follow `last`, as one packet without the PUSH flag.
+
+    In place of TCP's checksum stands the pseudo-header's sum.
+    """
+    head, middle, ends, ip_sum, _, base, ident, sequence, ack, flags, window, value, echo = last
+    total = size + (52 if base == _STAMPED else 40)
+    ident = (ident + 1) & ONES if ident else 0
+    check = (remainder(ends[:8]) + _TCP + total - 20) % ONES
+    ip_check = complement(ip_sum + total + ident)
+    layout = base | flags & ~_PUSH
+    top = _HEAD.pack(head, total, ident, middle, ip_check, ends, sequence, ack, layout, window, check, 0)
+    return top + _STAMPS.pack(_STAMP_OPTION, value, echo) if base == _STAMPED else top
+
+
+def advance(last: Header, *, size: int, segments: int, is_pushed: bool) -> Header:
+    """What to remember after so many segments of `size` bytes in all that each continue the one before.
+
+    Only the last of them may be pushed.
+    """
+    head, middle, ends, ip_sum, tcp_sum, base, ident, sequence, ack, flags, window, value, echo = last
+    if ident:  # a number that came round to 0 stays there
+        ident = ident + segments if ident + segments <= ONES else 0
+    sequence = (sequence + size) & _MASK
+    flags = flags & ~_PUSH | (is_pushed and _PUSH)
+    return head, middle, ends, ip_sum, tcp_sum, base, ident, sequence, ack, flags, window, value, echo
+
+
+def header_size(header: Header) -> int:
+    """Bytes of IPv4's and TCP's headers of a packet without SACK blocks that follows this one."""
+    return 52 if header[5] == _STAMPED else 40
+
+
 def _find_stamps(options: bytes) -> tuple[int, int, int]:
     """(layout of the packets that will follow, timestamp, echo) from the options of a SYN, in whatever order."""
     at = 0

@@ -18,6 +18,7 @@ from ghost.wire.numbers import expand
 WINDOW_SIZE = 8192
 _SLOT_MASK = WINDOW_SIZE - 1
 _TRUNCATED_BITS = 32
+_TRUNCATED = (1 << _TRUNCATED_BITS) - 1
 
 
 class ReplayWindow:
@@ -46,4 +47,6 @@ class ReplayWindow:
 
     def expand(self, truncated: int) -> int:
         """The packet number with these low 32 bits that is nearest to the next one expected."""
-        return expand(truncated, bits=_TRUNCATED_BITS, near=self.largest + 1)
+        near = self.largest + 1
+        ahead = (truncated - near) & _TRUNCATED
+        return near + ahead if ahead < WINDOW_SIZE else expand(truncated, bits=_TRUNCATED_BITS, near=near)

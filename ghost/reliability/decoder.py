@@ -44,12 +44,12 @@ class _Row:
 class Decoder:
     """What is known, and what is known about the unknown. All symbol ids are full ones."""
 
-    __slots__ = ("redundant", "_units", "_rows", "_repairs_until")
+    __slots__ = ("redundant", "_payloads", "_rows", "_repairs_until")
 
     def __init__(self) -> None:
         self.redundant = 0
         """Repairs that taught nothing."""
-        self._units: dict[int, bytes] = {}  # of known symbols, oldest first
+        self._payloads: dict[int, bytes] = {}  # of known symbols, oldest first; seldom needed, hence not yet units
         self._rows: dict[int, _Row] = {}  # by pivot
         self._repairs_until = float("-inf")
 
@@ -61,7 +61,9 @@ class Decoder:
     def on_symbol(self, symbol_id: int, payload: bytes, now: float) -> list[tuple[int, bytes]]:
         """A symbol has become known; returns the (id, payload) of others that it solved."""
         solved: list[tuple[int, bytes]] = []
-        self._learn(symbol_id, unit(payload), solved)
+        self._payloads[symbol_id] = payload
+        if self._rows:
+            self._learn(symbol_id, unit(payload), solved)
         self._forget(now)
         return solved
 
@@ -72,9 +74,9 @@ class Decoder:
         self._repairs_until = now + REPAIRS_EXPECTED
         row = _Row({}, int.from_bytes(data, "little"))
         for symbol_id in members:
-            known = self._units.get(symbol_id)
+            known = self._payloads.get(symbol_id)
             if known is not None:
-                row.value ^= scale(known, coefficient(seed, symbol_id))
+                row.value ^= scale(unit(known), coefficient(seed, symbol_id))
             elif symbol_id < floor:  # known once, and let go since
                 self.redundant += 1
                 return []
@@ -110,11 +112,10 @@ class Decoder:
         for pivot in [pivot for pivot, row in self._rows.items() if len(row.factors) == 1]:
             payload = payload_of(self._rows.pop(pivot).value)
             if payload is not None:
-                self._units[pivot] = unit(payload)
+                self._payloads[pivot] = payload
                 solved.append((pivot, payload))
 
     def _learn(self, symbol_id: int, data: bytes, solved: list[tuple[int, bytes]]) -> None:
-        self._units[symbol_id] = data
         own = self._rows.pop(symbol_id, None)
         if own is not None:
             del own.factors[symbol_id]
@@ -133,8 +134,9 @@ class Decoder:
 
     def _forget(self, now: float) -> None:
         limit = KEPT if now < self._repairs_until else KEPT_WITHOUT_REPAIRS
-        while len(self._units) > limit:
-            del self._units[next(iter(self._units))]
+        payloads = self._payloads
+        while len(payloads) > limit:
+            del payloads[next(iter(payloads))]
 
 
 def _multiply(value: int, factor: int) -> int:

@@ -50,9 +50,9 @@ class SentPacket:
         "is_app_limited",
     )
 
+    # Not by keywords: one is made for every packet, and they would double what it costs.
     def __init__(
         self,
-        *,
         number: int,
         time: float,
         size: int,
@@ -133,6 +133,13 @@ class LossDetector:
         self._packets[packet.number] = packet
         self._mask |= 1 << (packet.number - self._base)
         self.bytes_in_flight += packet.size
+
+    def on_sent_run(self, packets: list[SentPacket], size: int) -> None:
+        """The same for packets with consecutive numbers and `size` bytes in all."""
+        first = packets[0].number
+        self._packets.update(zip(range(first, first + len(packets)), packets, strict=True))
+        self._mask |= ((1 << len(packets)) - 1) << (first - self._base)
+        self.bytes_in_flight += size
 
     def on_ack(self, first: int, bitmap: int, *, newest: int, loss: float, now: float, srtt: float) -> AckOutcome:
         """`bitmap` bit i stands for packet first + i, `newest` arrived last. Numbers never sent are ignored.

@@ -33,6 +33,11 @@ class Pacer:
         self._refill(now)
         return self._credit > self._urgent_floor
 
+    @property
+    def credit(self) -> float:
+        """Bytes, as of the last question whether to send: datagrams may leave as long as there is any."""
+        return self._credit
+
     def on_sent(self, size: int) -> None:
         self._credit -= size
 

@@ -13,6 +13,7 @@ from ghost.wire.frames import SYMBOL_ID_BITS
 from ghost.wire.numbers import expand
 
 MAX_REPORT_BITS: Final = 255 * 8
+_TRUNCATED: Final = (1 << SYMBOL_ID_BITS) - 1
 
 
 class ReceiveWindow:
@@ -26,6 +27,9 @@ class ReceiveWindow:
 
     def accept(self, truncated_id: int) -> int | None:
         """The symbol's full id when it is news, None when it is known; PeerError("window") when it is too far ahead."""
+        if not self._known and truncated_id == self.floor & _TRUNCATED:  # the usual case, at a third of the cost
+            self.floor += 1
+            return self.floor - 1
         symbol_id = expand(truncated_id, bits=SYMBOL_ID_BITS, near=self.floor)
         offset = symbol_id - self.floor
         if offset < 0:

@@ -41,8 +41,13 @@ class SendWindow:
         return next(iter(self._payloads), self.next_id)
 
     @property
+    def room(self) -> int:
+        """How many new symbols fit."""
+        return MAX_SYMBOLS - (self.next_id - self.floor)
+
+    @property
     def is_full(self) -> bool:
-        return self.next_id - self.floor >= MAX_SYMBOLS
+        return self.room <= 0
 
     def payload(self, symbol_id: int) -> bytes:
         return self._payloads[symbol_id]
@@ -53,6 +58,16 @@ class SendWindow:
         self._payloads[symbol_id] = payload
         self._unknown |= 1 << (symbol_id - self._base)
         return symbol_id
+
+    def add_run(self, payloads: list[bytes], first_packet: int) -> int:
+        """`add` and `on_sent` for symbols that leave in consecutive packets; returns the first one's id."""
+        first, count = self.next_id, len(payloads)
+        ids = range(first, first + count)
+        self._payloads.update(zip(ids, payloads, strict=True))
+        self._last_packet.update(zip(ids, range(first_packet, first_packet + count), strict=True))
+        self._unknown |= ((1 << count) - 1) << (first - self._base)
+        self.next_id += count
+        return first
 
     def on_sent(self, symbol_id: int, packet_number: int) -> None:
         self._last_packet[symbol_id] = packet_number

@@ -24,6 +24,7 @@ from typing import Any, Protocol
 import gevent
 from gevent.hub import get_hub
 
+from ghost.compression.trains import SuperPacket
 from ghost.constants import INNER_MTU
 from ghost.runtime.chaos import Impairment
 from ghost.runtime.clock import Alarm, now
@@ -42,15 +43,20 @@ _READ_SIZE = max(2048, INNER_MTU)
 class Endpoint(Protocol):
     """What the driver needs of the core (ghost.tunnel.client and .server)."""
 
+    joins_segments: bool
+    """Whether `packets_to_deliver` may hold super-packets, in connections that begin from now on."""
+
     def receive_datagram(self, data: bytes, address: Address, now: float) -> None: ...
 
     def send_packet(self, packet: bytes, now: float) -> None: ...
+
+    def send_super_packet(self, super_packet: SuperPacket, now: float) -> None: ...
 
     def handle_timeout(self, now: float) -> None: ...
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]: ...
 
-    def packets_to_deliver(self) -> list[bytes]: ...
+    def packets_to_deliver(self) -> list[bytes | SuperPacket]: ...
 
     def next_timeout(self) -> float | None: ...
 
@@ -65,6 +71,7 @@ class Driver:
     """Joins one endpoint to one TUN device and its UDP sockets."""
 
     def __init__(self, endpoint: Endpoint, tun: Tun, udp: Udp, on_event: Callable[[object], None]) -> None:
+        endpoint.joins_segments = tun.is_offloading
         self._endpoint = endpoint
         self._tun = tun
         self._udp = udp
@@ -91,7 +98,8 @@ class Driver:
         """The core's, and what this host's kernel refused to carry: {"udp_errors": {errno: n}, "tun_errors": ...}."""
         at = now()
         status = self._endpoint.snapshot(at)
-        status |= {"udp_errors": dict(self._udp.errors), "tun_errors": dict(self.tun_errors)}
+        status |= {"offloads": self._offloads(), "udp_errors": dict(self._udp.errors)}
+        status |= {"tun_errors": dict(self.tun_errors)}
         return status | (self.impairment.snapshot(at) if self.impairment is not None else {})
 
     def impair(self, impairment: Impairment | None) -> None:
@@ -110,20 +118,27 @@ class Driver:
     def _carry_out(self) -> None:
         hub = get_hub()
         watcher = hub.loop.io(self._tun.fileno(), _READABLE)
-        wait, read, send_packet, flush = hub.wait, self._tun.read, self._endpoint.send_packet, self._flush
+        wait, read, flush = hub.wait, self._tun.read, self._flush
+        send_packet, send_super_packet = self._endpoint.send_packet, self._endpoint.send_super_packet
         while True:
             wait(watcher)
-            packets = []
+            packets: list[bytes | SuperPacket] = []
+            count = 0
             try:
-                for _ in range(BATCH):
-                    packets.append(read(_READ_SIZE))
+                while count < BATCH:
+                    packet = read(_READ_SIZE)
+                    packets.append(packet)
+                    count += 1 if isinstance(packet, bytes) else len(packet.packet) // max(1, packet.segment_size)
             except BlockingIOError:
                 pass
             except OSError as error:
                 self._tolerate(error)
             at = now()
             for packet in packets:
-                send_packet(packet, at)
+                if isinstance(packet, bytes):
+                    send_packet(packet, at)
+                else:
+                    send_super_packet(packet, at)
             flush(at)
 
     def _carry_in(self, sock: UdpSocket) -> None:
@@ -137,12 +152,9 @@ class Driver:
         )
         while True:
             wait(watcher)
-            batch = []
-            for _ in range(BATCH):
-                arrived = receive()
-                if arrived is None:
-                    break
-                batch.append(arrived)
+            batch: list[tuple[bytes, Address]] = []
+            while len(batch) < BATCH and (arrived := receive()):
+                batch += arrived
             at = now()
             if self.impairment is not None:
                 batch = self.impairment.receive(batch, at)
@@ -167,6 +179,10 @@ class Driver:
             if due is not None and due <= at:
                 self._endpoint.handle_timeout(at)
             self._flush(at)
+
+    def _offloads(self) -> list[str]:
+        """What the kernel does in our place, for `status`."""
+        return ["TCP segmentation"] * self._tun.is_offloading + self._udp.offloads
 
     def _receive(self, datagrams: list[tuple[bytes, Address]], at: float) -> None:
         for data, address in datagrams:

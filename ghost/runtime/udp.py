@@ -3,6 +3,10 @@
 One socket per address family. What cannot be sent (full buffer, too large for the path, no route, a port that
 answered "unreachable") is dropped and counted by its errno, exactly as the network would have dropped it: the
 tunnel's own loss recovery is the only retry. Addresses are (host, port), host an IP address as text.
+
+Where the kernel offers it, neighbours of one size to one address leave by one call (UDP_SEGMENT) and such as arrived
+together come by one (UDP_GRO). *Measured* between two namespaces: 0.6 us for each of 44 in a call, 6 us for one alone.
+A device that refuses (no checksum offload, an MTU below the size) gets them one by one from then on.
 """
 
 from __future__ import annotations
@@ -11,7 +15,9 @@ import contextlib
 import errno
 import os
 import socket
+import struct
 from collections import Counter
+from collections.abc import Iterator
 
 from gevent.monkey import get_original
 
@@ -21,7 +27,14 @@ Address = tuple[str, int]
 
 # A quarter second of 100 Mbit/s: what arrives while the process is not scheduled must not be lost to a full buffer.
 _BUFFER_SIZE = 4 << 20
-_MAX_DATAGRAM = 2048  # larger than any path MTU in use; a longer datagram is cut and fails to authenticate
+_LARGEST_READ = 65_535  # a longer datagram than any path MTU in use fails to authenticate
+_UDP_SEGMENT, _UDP_GRO = 103, 104  # linux/udp.h; since Linux 4.18 and 5.0
+_MOST_SEGMENTS = 64  # UDP_MAX_SEGMENTS
+_MOST_BYTES = 65_535 - 40 - 8  # IP's and UDP's headers count
+_SEGMENT_SIZE = struct.Struct("=H")
+_GRO_SIZE = struct.Struct("=i")
+_ANCILLARY_SIZE = socket.CMSG_SPACE(_GRO_SIZE.size)
+_REFUSALS = frozenset((errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP))
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23  # linux/in.h, linux/in6.h
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h
 _PMTUDISC_PROBE = 3  # sets "don't fragment" and sends whatever size we say, for our own path MTU probing
@@ -31,12 +44,14 @@ _PlainSocket = get_original("socket", "socket")
 
 
 class UdpSocket:
-    """One bound socket of one family."""
+    """One bound socket of one family. `has_segmentation` and `has_merging` say which offloads are in use."""
 
-    __slots__ = ("_is_ipv6", "_socket", "errors")
+    __slots__ = ("_is_ipv6", "_socket", "errors", "has_merging", "has_segmentation")
 
     def __init__(self, sock: socket.socket, errors: Counter[str]) -> None:
         self._socket = sock
+        self.has_segmentation = _has_option(sock, _UDP_SEGMENT, 0)
+        self.has_merging = _has_option(sock, _UDP_GRO, 1)
         self._is_ipv6 = sock.family == socket.AF_INET6
         self.errors = errors
 
@@ -47,25 +62,40 @@ class UdpSocket:
     def port(self) -> int:
         return int(self._socket.getsockname()[1])
 
-    def receive(self) -> tuple[bytes, Address] | None:
-        """One datagram and whence it came; None when none waits, or when an ICMP error did (it is counted)."""
+    def receive(self) -> list[tuple[bytes, Address]]:
+        """Datagrams that arrived together, and whence; empty when none waits, or when an ICMP error did (counted)."""
         try:
-            data, address = self._socket.recvfrom(_MAX_DATAGRAM)
+            data, ancillary, _, address = self._socket.recvmsg(_LARGEST_READ, _ANCILLARY_SIZE)
         except BlockingIOError:
-            return None
+            return []
         except OSError as error:
             self.errors[_name(error)] += 1
-            return None
-        if not self._is_ipv6:
-            return data, address
-        host, port, _, scope = address
-        return data, (f"{host}%{scope}" if scope else host, port)
+            return []
+        if self._is_ipv6:
+            host, port, _, scope = address
+            address = (f"{host}%{scope}" if scope else host, port)
+        if not ancillary:
+            return [(data, address)]
+        size = _GRO_SIZE.unpack_from(ancillary[0][2])[0]
+        return [(data[at : at + size], address) for at in range(0, len(data), size)]
 
-    def send(self, data: bytes, address: Address) -> None:
-        try:
-            self._socket.sendto(data, address)
-        except OSError as error:
-            self.errors[_name(error)] += 1
+    def send(self, datagrams: list[bytes], address: Address) -> None:
+        """Datagrams of one size to one address, the last of which may be shorter: a run."""
+        if len(datagrams) > 1 and self.has_segmentation:
+            size = _SEGMENT_SIZE.pack(len(datagrams[0]))
+            try:
+                self._socket.sendmsg(datagrams, ((socket.IPPROTO_UDP, _UDP_SEGMENT, size),), 0, address)
+                return
+            except OSError as error:
+                if error.errno not in _REFUSALS:
+                    self.errors[_name(error)] += len(datagrams)
+                    return
+                self.has_segmentation = False
+        for data in datagrams:
+            try:
+                self._socket.sendto(data, address)
+            except OSError as error:
+                self.errors[_name(error)] += 1
 
     def close(self) -> None:
         self._socket.close()
@@ -107,13 +137,19 @@ class Udp:
         return cls(by_family, errors)
 
     def send(self, datagrams: list[tuple[bytes, Address]]) -> None:
-        by_family = self._by_family
-        for data, address in datagrams:
-            sock = by_family.get(":" in address[0])
+        for run, address in _runs(datagrams):
+            sock = self._by_family.get(":" in address[0])
             if sock is None:
-                self.errors["EAFNOSUPPORT"] += 1
+                self.errors["EAFNOSUPPORT"] += len(run)
             else:
-                sock.send(data, address)
+                sock.send(run, address)
+
+    @property
+    def offloads(self) -> list[str]:
+        """Which of the kernel's offloads are in use."""
+        segmentation = any(sock.has_segmentation for sock in self.sockets)
+        merging = any(sock.has_merging for sock in self.sockets)
+        return ["UDP segmentation"] * segmentation + ["UDP merging"] * merging
 
     def close(self) -> None:
         for sock in self.sockets:
@@ -145,6 +181,32 @@ def _open(family: socket.AddressFamily, where: tuple[object, ...], *, accepts_ip
         sock.close()
         raise
     return sock
+
+
+def _runs(datagrams: list[tuple[bytes, Address]]) -> Iterator[tuple[list[bytes], Address]]:
+    """Neighbours that may leave by one call: to one address, of one size, only the last one shorter."""
+    run: list[bytes] = []
+    size = room = 0
+    to: Address | None = None
+    for data, address in datagrams:
+        length = len(data)
+        if address != to or length > size or length > room or len(run) == _MOST_SEGMENTS:
+            if run and to is not None:
+                yield run, to
+            run, to, size, room = [], address, length, _MOST_BYTES
+        run.append(data)
+        room = room - length if length == size else 0
+    if run and to is not None:
+        yield run, to
+
+
+def _has_option(sock: socket.socket, option: int, value: int) -> bool:
+    """Sets it where the kernel knows it."""
+    try:
+        sock.setsockopt(socket.IPPROTO_UDP, option, value)
+    except OSError:
+        return False
+    return True
 
 
 def _enlarge(sock: socket.socket, forced: int, plain: int) -> None:

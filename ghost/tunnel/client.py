@@ -15,6 +15,7 @@ from random import Random
 from typing import Any, Final
 
 from ghost.compression.agreement import DEFAULT_MEMORY, Agreement, offered, streams_of
+from ghost.compression.trains import SuperPacket, Train
 from ghost.constants import INNER_MTU, PACKET_OVERHEAD
 from ghost.crypto.backend import Backend
 from ghost.errors import PeerError
@@ -79,7 +80,9 @@ class ClientEndpoint:
         self._refusal: str | None = None
         self._dropped: Counter[str] = Counter()
         self._events: deque[Event] = deque([NeedAddresses()])
-        self._packets: list[bytes] = []
+        self._packets: list[bytes | SuperPacket] = []
+        self.joins_segments = False
+        """Whether `packets_to_deliver` may hold super-packets; for connections that begin from now on."""
 
     # ---- in ---------------------------------------------------------------------------------------------------
 
@@ -106,8 +109,8 @@ class ClientEndpoint:
         except PeerError as error:
             self._dropped[error.reason] += 1
         finally:
-            if self._connection is not None:
-                self._packets += self._connection.take_packets()
+            if not self.joins_segments:
+                self._collect()
 
     def send_packet(self, packet: bytes, now: float) -> None:
         parsed = inner.parse(packet)
@@ -117,6 +120,17 @@ class ClientEndpoint:
             self._dropped["inner_unconnected"] += 1
         else:
             self._connection.send_packet(packet, parsed, now)
+
+    def send_super_packet(self, super_packet: SuperPacket, now: float) -> None:
+        """As `send_packet`: segments of a TCP flow in one packet."""
+        parsed = inner.parse(super_packet.packet)
+        train = Train.of(super_packet) if parsed is not None and parsed.protocol == inner.TCP else None
+        if parsed is None or train is None:
+            self._dropped["inner_not_ipv4"] += 1
+        elif self._connection is None:
+            self._dropped["inner_unconnected"] += 1
+        else:
+            self._connection.send_train(train, parsed, now)
 
     def handle_timeout(self, now: float) -> None:
         if self._handshake is not None and now >= self._attempt_ends:
@@ -159,7 +173,8 @@ class ClientEndpoint:
             datagrams += [(data, address) for data in self._connection.datagrams_to_send(now)]
         return datagrams
 
-    def packets_to_deliver(self) -> list[bytes]:
+    def packets_to_deliver(self) -> list[bytes | SuperPacket]:
+        self._collect()
         packets, self._packets = self._packets, []
         return packets
 
@@ -199,6 +214,11 @@ class ClientEndpoint:
         }
 
     # ---- inside -----------------------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Takes what the connection has brought, before there is another one or at the end of the turn."""
+        if self._connection is not None:
+            self._packets += self._connection.take_packets()
 
     def _note_silence(self, connection: Connection, now: float) -> None:
         """Silence begins with the last contact, but not long before the first unanswered probe.
@@ -272,6 +292,7 @@ class ClientEndpoint:
             self._connection.last_contact = now  # else the silence would begin a next handshake at once
             self._connection.epochs.confirm(epoch, now)
         else:
+            self._collect()
             self._connection = Connection(
                 epoch=epoch,
                 address=address,
@@ -280,6 +301,7 @@ class ClientEndpoint:
                     answer.features & offered(self._compression), min(answer.streams, self._streams)
                 ),
                 profile=self._profile,
+                joins_segments=self.joins_segments,
                 max_rate=self._max_rate,
                 rng=self._rng,
                 now=now,
@@ -295,6 +317,7 @@ class ClientEndpoint:
     def _after_packet(self, connection: Connection, now: float) -> None:
         if connection.closed_by_peer is not None:
             self._events.append(Disconnected(f"the server closed the connection: {connection.closed_by_peer}"))
+            self._collect()
             self._connection = None
             self._is_connected = False
             self._token = b""

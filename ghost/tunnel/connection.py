@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, Final
 
 from ghost.compression.agreement import Agreement
+from ghost.compression.trains import SuperPacket, Train
 from ghost.constants import MAX_DATAGRAM
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
@@ -49,6 +50,7 @@ class Connection:
         is_server: bool,
         compression: Agreement,
         profile: Profile,
+        joins_segments: bool = False,
         max_rate: float | None,
         rng: Random,
         now: float,
@@ -69,7 +71,7 @@ class Connection:
             pad=lambda size: profile.padding(size, rng),
             now=now,
         )
-        self.receiver = Receiver(compression, distrust=composer.distrust)
+        self.receiver = Receiver(compression, joins_segments=joins_segments, distrust=composer.distrust)
         self._is_server = is_server
         self._rng = rng
         self._replay = ReplayWindow()
@@ -91,6 +93,12 @@ class Connection:
         self.epochs.current.has_carried_data = True
         self.sender.queue_packet(packet, inner, now)
 
+    def send_train(self, train: Train, inner: Inner, now: float) -> None:
+        """Segments of a TCP flow for the other end."""
+        self.inner_sent_bytes += len(train)
+        self.epochs.current.has_carried_data = True
+        self.sender.queue_train(train, inner, now)
+
     def receive_datagram(self, epoch: Epoch, datagram: bytes, number: int, address: Address, now: float) -> None:
         """`number` is the header's truncated packet number. PeerError says why the datagram changed nothing."""
         packet_number = self._replay.expand(number)
@@ -99,7 +107,8 @@ class Connection:
             raise PeerError("replayed")
         is_newest = packet_number > self._replay.largest
         self._replay.mark(packet_number)
-        self.epochs.confirm(epoch, now)
+        if epoch is not self.epochs.current:
+            self.epochs.confirm(epoch, now)
         self.last_contact = now
         self.sender.on_contact()
         self.received_bytes += len(datagram)
@@ -112,26 +121,28 @@ class Connection:
         fault: PeerError | None = None
         try:
             for frame in frames.decode(plaintext):
-                is_eliciting |= not isinstance(frame, (frames.Ack, frames.Close))
-                is_urgent |= isinstance(frame, frames.Ping)
+                kind = type(frame)
+                is_eliciting |= kind not in _NOT_ELICITING
+                is_urgent |= kind is frames.Ping
                 try:
-                    _HANDLERS[type(frame)](self, frame, now)
+                    _HANDLERS[kind](self, frame, now)
                 except PeerError as error:  # what stands behind it is acknowledged too, so it must count
                     fault = fault or error
             if fault is not None:
                 raise fault
         finally:  # an authentic packet is acknowledged even if a frame of it made no sense
             self._acks.on_packet(packet_number, is_ack_eliciting=is_eliciting, is_urgent=is_urgent, now=now)
-            for lost in self.receiver.take_lost():
-                self._queue_control(frames.encode_lost(lost), is_eliciting=True)
+            if self.receiver.has_lost:
+                for lost in self.receiver.take_lost():
+                    self._queue_control(frames.encode_lost(lost), is_eliciting=True)
             if is_eliciting and not self._is_server:
                 self._nudge_at = now + NUDGE_AFTER
 
-    def take_packets(self) -> list[bytes]:
-        """Inner packets for this end."""
+    def take_packets(self) -> list[bytes | SuperPacket]:
+        """Inner packets for this end; super-packets only if it joins segments."""
         packets = self.receiver.take_packets()
         for packet in packets:
-            self.inner_received_bytes += len(packet)
+            self.inner_received_bytes += len(packet.packet if isinstance(packet, SuperPacket) else packet)
         return packets
 
     def handle_timeout(self, now: float) -> None:
@@ -163,6 +174,10 @@ class Connection:
         """At most MAX_BATCH datagrams that may leave now."""
         datagrams: list[bytes] = []
         while len(datagrams) < MAX_BATCH and self._limit:
+            run = self._next_run(now, MAX_BATCH - len(datagrams))
+            if run:
+                datagrams += self.epochs.current.seal_run(run)
+                continue
             deadline = self._acks.deadline if self._limit == MAX_DATAGRAM else None
             packet = self.sender.next_plaintext(
                 now,
@@ -183,6 +198,13 @@ class Connection:
             self._credit -= len(datagram)
             datagrams.append(datagram)
         return datagrams
+
+    def _next_run(self, now: float, most: int) -> list[tuple[int, bytes]]:
+        """Plain packets, as long as no control frame and no acknowledgement has to leave before them."""
+        deadline = self._acks.deadline
+        if not self._is_validated or self._control or (deadline is not None and deadline <= now):
+            return []
+        return self.sender.next_run(now, None if deadline is None else lambda: self._head(now), most=most)
 
     def next_timeout(self) -> float:
         times = [float("inf") if self._is_server else min(self._keepalive_at, self._nudge_at)]
@@ -320,6 +342,7 @@ class Connection:
         self.closed_by_peer = frames.CLOSE_REASONS.get(frame.reason, "unknown reason")
 
 
+_NOT_ELICITING: Final = frozenset((frames.Ack, frames.Close))
 _HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
     frames.Ping: Connection._on_ping,
     frames.Ack: Connection._on_ack,

@@ -18,6 +18,7 @@ from ghost.compression import tcp
 from ghost.compression.credentials import Watch
 from ghost.compression.payload import Shrinkage
 from ghost.compression.references import PromptMemory
+from ghost.compression.trains import Train
 from ghost.wire.inner import TCP, Inner, is_behind, tcp_sequence
 from ghost.wire.records import MAX_FLOWS
 
@@ -45,8 +46,12 @@ class Lane:
         """Of the packet staged last: what the receiver will know when the next one's turn comes."""
 
     def next_sequence(self) -> int:
+        return self.take_sequences(1)
+
+    def take_sequences(self, count: int) -> int:
+        """The first of so many."""
         sequence = self.sequence
-        self.sequence += 1
+        self.sequence += count
         return sequence
 
 
@@ -73,7 +78,7 @@ class Flow:
         self.key = inner.key
         self.lane = lane
         self.is_tcp = inner.protocol == TCP
-        self.packets: deque[bytes] = deque()
+        self.packets: deque[bytes | Train] = deque()
         self.queued_bytes = 0
         self.deficit = 0
         self.is_in_turn = False
@@ -90,13 +95,23 @@ class Flow:
         As in TCP itself one loss is enough for a window of data, and what was sent again must not be lost again: only
         what lies beyond all that was queued at the last hint.
         """
-        first, newest = tcp_sequence(self.packets[0]), tcp_sequence(self.packets[-1])
+        first, newest = _sequence(self.packets[0]), _sequence(self.packets[-1])
         if self._hinted_to is not None and not is_behind(self._hinted_to, first):
             return 0
         self._hinted_to = newest
-        size = len(self.packets.popleft())
+        size = len(self.take_packet())
         self.queued_bytes -= size
         return size
+
+    def take_packet(self) -> bytes:
+        """The first packet, or the first segment of a train."""
+        packet = self.packets[0]
+        if isinstance(packet, Train):
+            segment = packet.next_packet()
+            if not packet:
+                self.packets.popleft()
+            return segment
+        return self.packets.popleft()  # type: ignore[return-value]
 
     def is_sparse_with(self, size: int, now: float) -> bool:
         """Counts a packet of `size` bytes; True while the flow stays below the sparse rate."""
@@ -150,8 +165,8 @@ class FlowQueue:
         self._new: deque[Flow] = deque()
         self._old: deque[Flow] = deque()
 
-    def push(self, flow: Flow, packet: bytes, *, rate: float) -> bool:
-        """Queues the packet, or drops it where the flow's or the whole queue's bound is reached.
+    def push(self, flow: Flow, packet: bytes | Train, *, rate: float) -> bool:
+        """Queues the packet, or as much of a train as there is room for, or drops it where the flow's or the whole queue's bound is reached.
 
         A TCP flow is not cut off there, which in slow start costs it half a window and seconds to recover: it loses
         its oldest packet, once in a while, and room for what is on its way until it has heard of that.
@@ -165,7 +180,12 @@ class FlowQueue:
             self.dropped += hint > 0
         if flow.queued_bytes + size > limit or self.bytes + size > MAX_QUEUE_BYTES:
             self.dropped += 1
-            return False
+            if not isinstance(packet, Train):
+                return False
+            packet.shorten(int(min(limit - flow.queued_bytes, MAX_QUEUE_BYTES - self.bytes)))
+            size = len(packet)
+            if not size:
+                return False
         if not flow.is_in_turn:
             flow.is_in_turn = True
             flow.deficit = QUANTUM
@@ -195,9 +215,32 @@ class FlowQueue:
 
     def pop(self, flow: Flow) -> bytes:
         """Takes the first packet of the flow that `head` named."""
-        packet = flow.packets.popleft()
-        size = len(packet)
+        packet = flow.take_packet()
+        self._note_taken(flow, len(packet))
+        return packet
+
+    def train(self, flow: Flow) -> Train | None:
+        """The train that the flow which `head` named begins with."""
+        packet = flow.packets[0]
+        return packet if isinstance(packet, Train) else None
+
+    def take(self, flow: Flow, train: Train, count: int) -> list[bytes]:
+        """Up to `count` plain segments of its train, as many as its turn allows."""
+        is_alone = len(self._new) + len(self._old) == 1
+        before = len(train)
+        bodies = train.take(count if is_alone else min(count, -(-flow.deficit // train.segment_size)))
+        if not train:
+            flow.packets.popleft()
+        self._note_taken(flow, before - len(train))
+        if is_alone:  # nobody waited meanwhile
+            flow.deficit = max(0, flow.deficit)
+        return bodies
+
+    def _note_taken(self, flow: Flow, size: int) -> None:
         flow.queued_bytes -= size
         flow.deficit -= size
         self.bytes -= size
-        return packet
+
+
+def _sequence(packet: bytes | Train) -> int:
+    return packet.sequence if isinstance(packet, Train) else tcp_sequence(packet)

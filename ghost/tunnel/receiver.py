@@ -20,6 +20,7 @@ from ghost.compression.credentials import METHOD_SIZE, METHODS, has_mark, revers
 from ghost.compression.payload import MAX_PACKET, PacketCompressor, unpad
 from ghost.compression.references import ReferenceTable
 from ghost.compression.streams import StreamTable
+from ghost.compression.trains import Coach, SuperPacket, can_board
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
 from ghost.reliability.decoder import Decoder
@@ -39,7 +40,7 @@ class _FlowOrder:
     And what it remembers of the last packet's header.
     """
 
-    __slots__ = ("next_sequence", "held", "parts", "parts_size", "header")
+    __slots__ = ("next_sequence", "held", "parts", "parts_size", "header", "coach")
 
     def __init__(self) -> None:
         self.next_sequence = 0
@@ -47,13 +48,26 @@ class _FlowOrder:
         self.parts: list[bytes] = []
         self.parts_size = 0
         self.header: tcp.Header | None = None
+        self.coach: Coach | None = None
+        """Segments behind that header, which wait for more to leave with."""
 
 
 class Receiver:
     """One connection's receiving half."""
 
-    def __init__(self, agreement: Agreement, *, distrust: Callable[[bytes], None] | None = None) -> None:
-        """`distrust` is told the key of a flow whose other direction carries credentials."""
+    def __init__(
+        self,
+        agreement: Agreement,
+        *,
+        joins_segments: bool = False,
+        distrust: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """`distrust` is told the key of a flow whose other direction carries credentials.
+
+        `joins_segments`: who takes the packets takes super-packets too.
+        """
+        self._joins_segments = joins_segments
+        self._boarding: list[_FlowOrder] = []
         self.window = ReceiveWindow()
         self._duplicates = 0
         self._decoder = Decoder()
@@ -67,7 +81,7 @@ class Receiver:
         self._fault: PeerError | None = None
         self._flows: dict[int, _FlowOrder] = {}
         self._held = 0
-        self._packets: list[bytes] = []
+        self._packets: list[bytes | SuperPacket] = []
 
     @property
     def rank(self) -> int:
@@ -86,8 +100,10 @@ class Receiver:
             self._duplicates += 1
             return
         solved = self._decoder.on_symbol(symbol_id, symbol.payload, now)
-        self._on_records(symbol.payload)
-        self._on_solved(solved)
+        if not self._is_boarded(symbol.payload):
+            self._on_records(symbol.payload)
+        if solved:
+            self._on_solved(solved)
 
     def on_repair(self, repair: frames.Repair, now: float) -> None:
         """PeerError as for a symbol."""
@@ -111,13 +127,21 @@ class Receiver:
         else:
             self._on_records(prompt.record)
 
+    @property
+    def has_lost(self) -> bool:
+        """Whether the sender must be told of something."""
+        return bool(self._lost)
+
     def take_lost(self) -> list[frames.Lost]:
         """What the sender must be told that this end does not hold."""
         lost, self._lost = list(self._lost), {}
         return lost
 
-    def take_packets(self) -> list[bytes]:
+    def take_packets(self) -> list[bytes | SuperPacket]:
         """Inner packets ready for delivery, each once."""
+        for flow in self._boarding:
+            self._depart(flow)
+        self._boarding.clear()
         packets, self._packets = self._packets, []
         return packets
 
@@ -184,6 +208,11 @@ class Receiver:
     def _deliver(self, flow_id: int, flow: _FlowOrder | None, encoding: int, body: bytes) -> None:
         """A packet is complete. One that cannot be restored must not keep others from being delivered: it is lost,
         as on any path, and the sender told, so that those behind it are not."""
+        if self._joins_segments and flow is not None:
+            if encoding == Encoding.DELTA and flow.header is not None and can_board(flow.header, body):
+                self._board(flow, body)
+                return
+            self._depart(flow)
         try:
             self._packets.append(self._restore(flow_id, flow, encoding, body))
         except PeerError as error:
@@ -191,6 +220,35 @@ class Receiver:
             if flow is not None:
                 flow.header = None
                 self._lost[frames.Lost(frames.LOST_LANE, flow_id)] = None
+
+    def _is_boarded(self, data: bytes) -> bool:
+        """Takes a symbol that is but the next segment of a flow: all that a fast transfer's packets come to."""
+        if data[0] != _SEGMENT or len(data) < records.RECORD_OVERHEAD + 2:
+            return False
+        at = 2 if data[1] < 0x80 else 3
+        flow = self._flows.get(data[1] if at == 2 else (data[1] & 0x7F) << 8 | data[2])
+        if flow is None or flow.coach is None or flow.held:
+            return False
+        if (data[at] << 8 | data[at + 1]) != flow.next_sequence & 0xFFFF or not flow.coach.board(data[at + 2 :]):
+            return False
+        flow.next_sequence += 1
+        return True
+
+    def _board(self, flow: _FlowOrder, body: bytes) -> None:
+        """A segment that continues the one before it: what is the same in all of them is made once, when they leave."""
+        if flow.coach is not None:
+            if flow.coach.board(body):
+                return
+            self._depart(flow)
+        assert flow.header is not None
+        flow.coach = Coach(flow.header, body)
+        self._boarding.append(flow)
+
+    def _depart(self, flow: _FlowOrder) -> None:
+        if flow.coach is not None:
+            packet, flow.header = flow.coach.leave()
+            flow.coach = None
+            self._packets.append(packet)
 
     def _restore(self, flow_id: int, flow: _FlowOrder | None, encoding: int, body: bytes) -> bytes:
         """The packet; `flow` is the one in whose order it came."""
@@ -238,4 +296,5 @@ class Receiver:
         return self._compressor.decompress(body)
 
 
+_SEGMENT: Final = records.ordered_head(Encoding.DELTA, 0)[0]
 _DELTAS: Final = frozenset((Encoding.DELTA, Encoding.STREAM, Encoding.STREAM_START))

@@ -11,9 +11,11 @@ window; prompt records borrow from it; a due acknowledgement or a probe leaves w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from ghost.compression.trains import Train
 from ghost.constants import FULL_PACKET, MAX_DATAGRAM, MAX_SYMBOL, PACKET_OVERHEAD
 from ghost.errors import PeerError
 from ghost.reliability.acks import MAX_ACK_DELAY
@@ -31,7 +33,10 @@ from ghost.wire import frames
 from ghost.wire.inner import Inner
 from ghost.wire.numbers import expand
 
+LARGEST_PLAINTEXT: Final = MAX_DATAGRAM - PACKET_OVERHEAD - len(frames.PING)
 WIRE_HEADERS: Final = 28  # bytes of IPv4 and UDP around a datagram: the path's rate is spent on them too
+SYMBOL_PACKET_OVERHEAD: Final = frames.SYMBOL_OVERHEAD + PACKET_OVERHEAD + WIRE_HEADERS
+FULL_SYMBOL_PACKET: Final = MAX_SYMBOL + SYMBOL_PACKET_OVERHEAD
 PROBE_SHARE: Final = 0.05  # of the rate may go into probes: a burst of losses passes by packets, not by time
 PROBE_PACKETS: Final = (2, 8)  # least (RFC 9002 section 6.2.4) and most at once
 PROBES_BEFORE_SILENCE: Final = 3  # unanswered probes after which only probes are sent: the path is gone
@@ -150,6 +155,10 @@ class Sender:
         if record is not None:
             self._prompts.push(record, now=now, stale_key=inner.key if inner.is_pure_ack else None)
 
+    def queue_train(self, train: Train, inner: Inner, now: float) -> None:
+        """Segments of a TCP flow want to cross; those are dropped for which their queue has no room."""
+        self.composer.add_train(train, inner, rate=self.congestion.likely_rate, now=now)
+
     def on_ack(self, ack: frames.Ack, now: float) -> None:
         """PeerError("ack") for packets that were never sent."""
         first = expand(ack.first, bits=frames.PACKET_NUMBER_BITS, near=self._next_packet_number)
@@ -251,6 +260,52 @@ class Sender:
             self._window.on_sent(symbol, self._next_packet_number)
         is_eliciting = is_head_eliciting or is_probe or bool(prompts) or symbol is not None
         return self._register(len(plaintext), symbol, prompts, is_eliciting=is_eliciting, now=now), plaintext, has_head
+
+    def next_run(self, now: float, head: Callable[[], bytes] | None, *, most: int) -> list[tuple[int, bytes]]:
+        """(packet number, plaintext) of up to `most` packets with one new symbol and nothing else in each.
+
+        They are what `next_plaintext` would return one by one, only cheaper: what cannot change within a turn is looked
+        at once. A `head` waits for a packet with room for it and is not due; a packet that has such room is left to
+        `next_plaintext`, like everything out of the ordinary.
+        """
+        if self._owed_probes or self._coding_window() or self._may_send_prompts(now) or not self._may_send_bulk(now):
+            return []
+        if self._is_repair_due():
+            return []
+        room_beside = LARGEST_PLAINTEXT - len(head()) - frames.SYMBOL_OVERHEAD if head else 0
+        window = self.congestion.window
+        run: list[tuple[int, bytes]] = []
+        while len(run) < most:
+            free = min(self._pacer.credit, window - self._in_flight.bytes_in_flight)
+            count = min(math.ceil(free / FULL_SYMBOL_PACKET), most - len(run), self._window.room)
+            symbols = self.composer.compose_run(count, beyond=room_beside) if count > 0 else []
+            if not symbols:
+                break
+            run += self._send_symbols(symbols, now)
+        return run
+
+    def _send_symbols(self, symbols: list[bytes], now: float) -> list[tuple[int, bytes]]:
+        """Books new symbols that leave in packets of their own; returns the packets' numbers and plaintexts."""
+        number = self._next_packet_number
+        symbol_id = self._window.add_run(symbols, number)
+        sources, repairs, sent_bytes = self._repairs.sources, self._repairs.repairs, self.sent_bytes
+        run: list[tuple[int, bytes]] = []
+        packets: list[SentPacket] = []
+        for symbol in symbols:
+            size = len(symbol) + SYMBOL_PACKET_OVERHEAD
+            sent_bytes += size
+            sources += 1
+            packets.append(SentPacket(number, now, size, sent_bytes, sources, repairs, symbol_id, (), False))
+            run.append((number, frames.encode_symbol(symbol_id, symbol)))
+            number += 1
+            symbol_id += 1
+        packets[-1].is_app_limited = not self.composer.has_data
+        size = sent_bytes - self.sent_bytes
+        self._in_flight.on_sent_run(packets, size)
+        self._pacer.on_sent(size)
+        self._next_packet_number, self._repairs.sources, self.sent_bytes = number, sources, sent_bytes
+        self.last_eliciting = now
+        return run
 
     def next_time(self) -> float | None:
         """When to call `handle_timeout` or ask for plaintexts again."""

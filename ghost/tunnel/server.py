@@ -15,6 +15,7 @@ from random import Random
 from typing import Any, Final
 
 from ghost.compression.agreement import DEFAULT_MEMORY, Agreement, offered, streams_of
+from ghost.compression.trains import SuperPacket, Train
 from ghost.constants import PACKET_OVERHEAD, TAG_SIZE
 from ghost.crypto.backend import Backend
 from ghost.crypto.noise import Responder, TransportKeys
@@ -89,13 +90,16 @@ class ServerEndpoint:
         self._candidates: dict[int, _Session] = {}
         self._timeouts: dict[Connection, float] = {}
         self._touched: dict[Connection, None] = {}
+        self._receiving: dict[_Session, None] = {}
         self._replies = ReplyCache()
         self._answers: list[tuple[bytes, Address]] = []
         self._allowance = HANDSHAKE_BURST
         self._allowance_at = now
         self._dropped: Counter[str] = Counter()
         self._events: deque[Event] = deque()
-        self._packets: list[bytes] = []
+        self._packets: list[bytes | SuperPacket] = []
+        self.joins_segments = False
+        """Whether `packets_to_deliver` may hold super-packets; for connections that begin from now on."""
 
     # ---- in ---------------------------------------------------------------------------------------------------
 
@@ -124,6 +128,21 @@ class ServerEndpoint:
             self._dropped["inner_no_route"] += 1
             return
         session.connection.send_packet(packet, parsed, now)
+        self._touched[session.connection] = None
+
+    def send_super_packet(self, super_packet: SuperPacket, now: float) -> None:
+        """As `send_packet`: segments of a TCP flow in one packet."""
+        packet = super_packet.packet
+        parsed = inner.parse(packet)
+        train = Train.of(super_packet) if parsed is not None and parsed.protocol == inner.TCP else None
+        if parsed is None or train is None:
+            self._dropped["inner_not_ipv4"] += 1
+            return
+        session = self._by_address.get(packet[16:20])
+        if session is None:
+            self._dropped["inner_no_route"] += 1
+            return
+        session.connection.send_train(train, parsed, now)
         self._touched[session.connection] = None
 
     def handle_timeout(self, now: float) -> None:
@@ -173,7 +192,10 @@ class ServerEndpoint:
             self._timeouts[connection] = min(connection.next_timeout(), connection.last_contact + CLIENT_TIMEOUT)
         return datagrams
 
-    def packets_to_deliver(self) -> list[bytes]:
+    def packets_to_deliver(self) -> list[bytes | SuperPacket]:
+        for session in self._receiving:
+            self._deliver(session)
+        self._receiving.clear()
         packets, self._packets = self._packets, []
         return packets
 
@@ -221,15 +243,20 @@ class ServerEndpoint:
             # even a malformed frame leaves an acknowledgement to send; a forged packet leaves nothing
             if connection.received_bytes > received and self._is_admitted(connection_id, session):
                 self._touched[connection] = None
-                self._deliver(session)
+                if self.joins_segments:  # until the end of the turn, so that there are some to join
+                    self._receiving[session] = None
+                else:
+                    self._deliver(session)
         if connection.closed_by_peer is not None:
             self._end(session, connection.closed_by_peer)
 
     def _deliver(self, session: _Session) -> None:
+        """What its packets have brought."""
         source = session.peer.address.packed
-        for packet in session.connection.take_packets():
+        for item in session.connection.take_packets():
+            packet = item.packet if isinstance(item, SuperPacket) else item
             if packet[12:16] == source and inner.parse(packet) is not None:
-                self._packets.append(packet)
+                self._packets.append(item)
             else:
                 self._dropped["inner_source"] += 1
 
@@ -403,6 +430,7 @@ class ServerEndpoint:
             is_server=True,
             compression=agreement,
             profile=self._profile,
+            joins_segments=self.joins_segments,
             max_rate=self._max_rate,
             rng=self._rng,
             now=now,

@@ -77,6 +77,12 @@ def encode(record: Record, *, is_sized: bool) -> bytes:
     return prefix + record.body
 
 
+def ordered_head(encoding: int, flow: int) -> bytes:
+    """What stands before the sequence of a record that is a whole packet, in its flow's order, to the end."""
+    head = encoding | WHOLE | _ORDERED
+    return bytes((head, flow)) if flow < 0x80 else bytes((head, flow >> 8 | 0x80, flow & 0xFF))
+
+
 def decode(data: bytes) -> list[Record]:
     """All records of a symbol or prompt; PeerError("malformed") when they do not fill it exactly."""
     records: list[Record] = []

@@ -9,6 +9,7 @@ import gevent
 import pytest
 
 from ghost.chaos.spec import parse
+from ghost.compression.trains import SuperPacket
 from ghost.runtime.chaos import Impairment
 from ghost.runtime.clock import now
 from ghost.runtime.driver import BATCH, Driver
@@ -24,6 +25,7 @@ class FakeCore:
         self.log: list[tuple[str, Any]] = []
         self.due: float | None = None
         self.events: list[object] = []
+        self.joins_segments = False
         self._out: list[tuple[bytes, Address]] = []
         self._in: list[bytes] = []
 
@@ -34,6 +36,9 @@ class FakeCore:
     def send_packet(self, packet: bytes, now: float) -> None:
         self.log.append(("packet", now))
         self._out.append((packet, self.peer))
+
+    def send_super_packet(self, super_packet: SuperPacket, now: float) -> None:
+        self.send_packet(super_packet.packet, now)
 
     def handle_timeout(self, now: float) -> None:
         self.log.append(("timeout", now))
@@ -62,6 +67,8 @@ class FakeCore:
 
 class FakeTun:
     """A packet socket pair in place of the device; `far` is the kernel's side."""
+
+    is_offloading = False
 
     def __init__(self) -> None:
         near, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -93,12 +100,12 @@ class Rig:
         self.driver.start(supervisor)
 
     def from_peer(self, data: bytes) -> None:
-        self.peer.send(data, ("127.0.0.1", self.udp.sockets[0].port))
+        self.peer.send([data], ("127.0.0.1", self.udp.sockets[0].port))
 
     def at_peer(self) -> list[bytes]:
         arrived = []
-        while (datagram := self.peer.receive()) is not None:
-            arrived.append(datagram[0])
+        while datagrams := self.peer.receive():
+            arrived += [data for data, _ in datagrams]
         return arrived
 
 
@@ -192,7 +199,7 @@ def test_a_device_that_is_down_costs_packets_and_nothing_else(rig: Rig) -> None:
     settle()
     assert rig.tun.far.recv(100) == b"kept"
     assert rig.driver.snapshot() == {
-        "state": "connected", "udp_errors": {}, "tun_errors": {"Input/output error": 1},
+        "state": "connected", "offloads": rig.udp.offloads, "udp_errors": {}, "tun_errors": {"Input/output error": 1},
     }  # fmt: skip
 
 
