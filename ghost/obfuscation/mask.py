@@ -40,5 +40,7 @@ class HeaderMask:
 
     def reveal(self, datagram: bytes) -> tuple[int, int]:
         """Connection id and low 32 bits of the packet number; below 24 bytes meaningless, never an error."""
-        header = int.from_bytes(datagram[:HEADER_SIZE], "big") ^ self.mask(datagram[-TAG_SIZE:])
+        keyed = self._keyed.copy()  # as in `mask`: a call costs a quarter of this, and every datagram comes here
+        keyed.update(datagram[-TAG_SIZE:])
+        header = int.from_bytes(datagram[:HEADER_SIZE], "big") ^ int.from_bytes(keyed.digest(), "big")
         return header >> 32, header & _LOW_32

@@ -10,6 +10,7 @@ send repairs.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 from ghost.reliability.field import INVERSES, PRODUCTS, coefficient, payload_of, scale, unit
@@ -44,12 +45,13 @@ class _Row:
 class Decoder:
     """What is known, and what is known about the unknown. All symbol ids are full ones."""
 
-    __slots__ = ("redundant", "_payloads", "_rows", "_repairs_until")
+    __slots__ = ("redundant", "_oldest", "_payloads", "_rows", "_repairs_until")
 
     def __init__(self) -> None:
         self.redundant = 0
         """Repairs that taught nothing."""
-        self._payloads: dict[int, bytes] = {}  # of known symbols, oldest first; seldom needed, hence not yet units
+        self._payloads: dict[int, bytes] = {}  # of known symbols; seldom needed, hence not yet units
+        self._oldest: deque[int] = deque()  # their ids; a dict is slow to find its first key after many were deleted
         self._rows: dict[int, _Row] = {}  # by pivot
         self._repairs_until = float("-inf")
 
@@ -62,6 +64,7 @@ class Decoder:
         """A symbol has become known; returns the (id, payload) of others that it solved."""
         solved: list[tuple[int, bytes]] = []
         self._payloads[symbol_id] = payload
+        self._oldest.append(symbol_id)
         if self._rows:
             self._learn(symbol_id, unit(payload), solved)
         self._forget(now)
@@ -113,6 +116,7 @@ class Decoder:
             payload = payload_of(self._rows.pop(pivot).value)
             if payload is not None:
                 self._payloads[pivot] = payload
+                self._oldest.append(pivot)
                 solved.append((pivot, payload))
 
     def _learn(self, symbol_id: int, data: bytes, solved: list[tuple[int, bytes]]) -> None:
@@ -134,9 +138,8 @@ class Decoder:
 
     def _forget(self, now: float) -> None:
         limit = KEPT if now < self._repairs_until else KEPT_WITHOUT_REPAIRS
-        payloads = self._payloads
-        while len(payloads) > limit:
-            del payloads[next(iter(payloads))]
+        while len(self._oldest) > limit:
+            self._payloads.pop(self._oldest.popleft(), None)
 
 
 def _multiply(value: int, factor: int) -> int:

@@ -95,13 +95,17 @@ class Receiver:
 
     def on_symbol(self, symbol: frames.Symbol, now: float) -> None:
         """PeerError for a symbol beyond the window or records that are not as specified."""
-        symbol_id = self.window.accept(symbol.symbol_id)
+        self.take_symbol(symbol.symbol_id, symbol.payload, now)
+
+    def take_symbol(self, truncated_id: int, payload: bytes, now: float) -> None:
+        """`on_symbol` for the frame's parts."""
+        symbol_id = self.window.accept(truncated_id)
         if symbol_id is None:
             self._duplicates += 1
             return
-        solved = self._decoder.on_symbol(symbol_id, symbol.payload, now)
-        if not self._is_boarded(symbol.payload):
-            self._on_records(symbol.payload)
+        solved = self._decoder.on_symbol(symbol_id, payload, now)
+        if not self._is_boarded(payload):
+            self._on_records(payload)
         if solved:
             self._on_solved(solved)
 

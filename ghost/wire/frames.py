@@ -136,7 +136,6 @@ LOST_LANE, LOST_REFERENCE = 0, 1
 CLOSE_REASONS = {0: "stopped", 1: "replaced by a newer connection", 2: "protocol violation", 3: "revoked"}
 
 PING = bytes([_PING])
-_SYMBOL_ALONE = bytes([_SYMBOL])
 
 
 def encode_ack(ack: Ack) -> bytes:
@@ -200,10 +199,18 @@ def padding(size: int) -> bytes:
     return bytes(size)
 
 
+def is_symbol(plaintext: bytes) -> bool:
+    """Whether the packet is one SYMBOL frame."""
+    return len(plaintext) > SYMBOL_OVERHEAD and plaintext[0] == _SYMBOL
+
+
+def parts_of_symbol(plaintext: bytes) -> tuple[int, bytes]:
+    """(symbol id, payload) of a packet that `is_symbol`."""
+    return int.from_bytes(plaintext[1:SYMBOL_OVERHEAD], "big"), plaintext[SYMBOL_OVERHEAD:]
+
+
 def decode(plaintext: bytes) -> list[Frame]:
     """All frames of a packet, in order; PeerError("malformed") when any part of it is not as specified."""
-    if plaintext[:1] == _SYMBOL_ALONE and len(plaintext) > SYMBOL_OVERHEAD:  # nearly all packets of a transfer
-        return [Symbol(int.from_bytes(plaintext[1:SYMBOL_OVERHEAD], "big"), plaintext[SYMBOL_OVERHEAD:])]
     frames: list[Frame] = []
     frame: Frame
     at, end = 0, len(plaintext)
