@@ -67,6 +67,8 @@ def labelled(key: str, value: Any) -> tuple[str, str]:
     for suffix, show in _BY_SUFFIX.items():
         if key.endswith(suffix) and key != suffix:
             return words(key.removesuffix(suffix)), show(value)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return words(key), ", ".join(map(str, value)) or "none"
     if isinstance(value, dict):
         return words(key), ", ".join(f"{words(name)} {count}" for name, count in value.items() if count) or "none"
     return words(key), percent(value) if key in SHARES else endpoint(value)

@@ -15,6 +15,7 @@ from ghost.crypto import backend as crypto
 from ghost.errors import GhostError, HostError
 from ghost.host.changes import require_network_admin
 from ghost.runtime.tun import open_tun
+from ghost.runtime.udp import Udp
 from ghost.simulation.pair import Pair
 from ghost.simulation.workloads import Pings
 
@@ -92,8 +93,18 @@ def _rights() -> str:
 
 def _device() -> str:
     name = f"gtest{os.getpid()}"
-    open_tun(name).close()
-    return "a network device could be made and removed"
+    tun = open_tun(name, offloads=True)
+    tun.close()
+    return f"a network device could be made and removed, TCP segmentation {'offloaded' if tun.is_offloading else 'not'}"
+
+
+def _sockets() -> str:
+    udp = Udp.dial()
+    udp.close()
+    lacking = [name for name in ("UDP segmentation", "UDP merging") if name not in udp.offloads]
+    if lacking:
+        raise HostError(f"no {' and no '.join(lacking)}: a kernel from 5.0 on would make the tunnel faster")
+    return f"{' and '.join(udp.offloads)} offloaded"
 
 
 def _tool(program: str, package: str, purpose: str) -> Callable[[], str]:
@@ -120,6 +131,7 @@ CHECKS = (
     Check("tunnel", True, _tunnel),
     Check("rights", True, _rights),
     Check("TUN device", True, _device),
+    Check("offloads", False, _sockets),
     Check("ip", True, _tool("ip", "iproute2", "which gives the device its address")),
     Check(
         "nft",

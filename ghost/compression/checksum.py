@@ -17,7 +17,7 @@ _WIDE_MASK, _MIDDLE_MASK, _NARROW_MASK = ((1 << bits) - 1 for bits in (_WIDE, _M
 _LEAST_FOLDED, _MOST_FOLDED = 400, 2 * _WIDE // 8  # bytes
 
 
-def remainder(data: bytes) -> int:
+def remainder(data: bytes | bytearray) -> int:
     """The words of `data` added up, modulo 0xFFFF; a last odd byte is the high one of its word."""
     number = int.from_bytes(data, "big")
     size = len(data)

@@ -192,4 +192,9 @@ def can_board(header: Header, body: bytes) -> bool:
 
     What may hold an HTTP request is left alone, because the receiver looks into it.
     """
-    return body[:1] in _CONTINUED and len(body) > 1 and header[9] & ~_PUSH == _ACK and body[1 : 1 + METHOD_SIZE] not in METHODS
+    return (
+        body[:1] in _CONTINUED
+        and len(body) > 1
+        and header[9] & ~_PUSH == _ACK
+        and body[1 : 1 + METHOD_SIZE] not in METHODS
+    )

@@ -125,7 +125,9 @@ class Bridge:
         now = time.monotonic()
         with contextlib.suppress(BlockingIOError):
             for _ in range(BATCH):
-                link.send(translate(device.read(PACKET_LIMIT)), now, overhead=0)
+                packet = device.read(PACKET_LIMIT)
+                assert isinstance(packet, bytes)  # without offloads there is nothing else
+                link.send(translate(packet), now, overhead=0)
 
     def _outward(self, packet: bytes) -> bytes:
         return self._nat.outward(packet, self._generation())

@@ -102,7 +102,7 @@ class OffloadingTun(Tun):
     `is_offloading` ends where the kernel takes no super-packet any more; from then on they are cut here.
     """
 
-    __slots__ = ("is_offloading", "_body", "_head")
+    __slots__ = ("is_offloading", "_body", "_head", "_view")
 
     def __init__(self, name: str, opened: _Opened) -> None:
         super().__init__(name, opened)
@@ -112,19 +112,20 @@ class OffloadingTun(Tun):
         self.is_offloading = True
         self._head = bytearray(_VNET_HEADER.size)
         self._body = bytearray(_LARGEST)
+        self._view = memoryview(self._body)
 
     def read(self, size: int) -> bytes | SuperPacket:
         """One IP packet or many segments of a flow; `size` does not matter."""
         count = os.readv(self._fd, (self._head, self._body)) - _VNET_HEADER.size
         flags, kind, _, segment_size, start, offset = _VNET_HEADER.unpack(self._head)
         if kind == _KIND_TCP:
-            return SuperPacket(bytes(self._body[:count]), segment_size)
+            return SuperPacket(bytes(self._view[:count]), segment_size)
         if flags & _NEEDS_CHECKSUM and start + offset + 2 <= count:
             check = complement(remainder(self._body[start:count]))
             if not check and offset == _UDP_CHECKSUM:
                 check = 0xFFFF  # a sum of 0 says that there is none (RFC 768)
             self._body[start + offset : start + offset + 2] = check.to_bytes(2, "big")
-        return bytes(self._body[:count])
+        return bytes(self._view[:count])
 
     def write(self, packet: bytes | SuperPacket) -> None:
         if isinstance(packet, bytes):

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 from ghost.chaos.host import clock_lead, next_leap, rebindings
 from ghost.chaos.link import Link, Way
 from ghost.chaos.spec import LinkSpec
+from ghost.compression.trains import SuperPacket
 from ghost.crypto.backend import Backend, choose
 from ghost.tunnel.client import ClientEndpoint
 from ghost.tunnel.events import Address, Connected, Event, NeedAddresses
@@ -307,11 +308,11 @@ class Pair:
         now = self.now
         for site in sites:
             if site.client in self._touched:
-                for packet in site.client.packets_to_deliver():
+                for packet in _plain(site.client.packets_to_deliver()):
                     for application in self.applications:
                         application.on_packet(self, packet, at_server=False)
         if self.server in self._touched:
-            for packet in self.server.packets_to_deliver():
+            for packet in _plain(self.server.packets_to_deliver()):
                 for application in self.applications:
                     application.on_packet(self, packet, at_server=True)
         touched, self._touched = self._touched, {}
@@ -338,3 +339,8 @@ class Pair:
                 links[address].send(datagram, now, flow=address)
             else:
                 self.strays[address] += len(datagram)
+
+
+def _plain(packets: list[bytes | SuperPacket]) -> list[bytes]:
+    """No endpoint joins segments here: kernels that would take them are models too."""
+    return [packet for packet in packets if isinstance(packet, bytes)]

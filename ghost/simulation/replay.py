@@ -57,7 +57,7 @@ class Replay:
             self._symbol_id += 1
         delivered = self.receiver.take_packets()
         if delivered != [packet]:
-            raise AssertionError(f"{packet.hex()} came out as {[each.hex() for each in delivered]}")
+            raise AssertionError(f"{packet.hex()} came out as {delivered}")
         return Carried(packet, record is not None, size)
 
     def carry_all(self, packets: Iterable[tuple[float, bytes]]) -> list[Carried]:

@@ -232,7 +232,8 @@ class Composer:
         self.saved_by_headers += size - sum(map(len, bodies))
         self._gain += (size / sum(map(len, bodies)) - self._gain) * min(1.0, len(bodies) * GAIN_SHARE)
         return [
-            b"".join((head, (sequence & 0xFFFF).to_bytes(2, "big"), body)) for sequence, body in enumerate(bodies, start)
+            b"".join((head, (sequence & 0xFFFF).to_bytes(2, "big"), body))
+            for sequence, body in enumerate(bodies, start)
         ]
 
     def _pack_in_order(self, flow: Flow, packet: bytes) -> tuple[int, bytes]:

@@ -23,6 +23,7 @@ from ghost.wire.inner import TCP, Inner, is_behind, tcp_sequence
 from ghost.wire.records import MAX_FLOWS
 
 QUANTUM: Final = 1500  # bytes a flow may send in its turn
+TRAIN_TURN: Final = 8  # segments: 0.9 ms at the least rate that carries trains, and a third of what one at a time costs
 MAX_QUEUE_SECONDS: Final = 0.3
 """Of the path's rate, for one flow. Loss-based TCP inside needs it: simulated at 30 % loss, a tail drop at 300 ms
 gives 0.89-0.92 of the ceiling, CoDel at its usual 5 ms target 0.33."""
@@ -166,7 +167,7 @@ class FlowQueue:
         self._old: deque[Flow] = deque()
 
     def push(self, flow: Flow, packet: bytes | Train, *, rate: float) -> bool:
-        """Queues the packet, or as much of a train as there is room for, or drops it where the flow's or the whole queue's bound is reached.
+        """Queues the packet, or drops it where the flow's or the whole queue's bound is reached; of a train the end.
 
         A TCP flow is not cut off there, which in slow start costs it half a window and seconds to recover: it loses
         its oldest packet, once in a while, and room for what is on its way until it has heard of that.
@@ -225,10 +226,10 @@ class FlowQueue:
         return packet if isinstance(packet, Train) else None
 
     def take(self, flow: Flow, train: Train, count: int) -> list[bytes]:
-        """Up to `count` plain segments of its train, as many as its turn allows."""
+        """Up to `count` plain segments of its train: where others wait, a few at once, which its next turns pay for."""
         is_alone = len(self._new) + len(self._old) == 1
         before = len(train)
-        bodies = train.take(count if is_alone else min(count, -(-flow.deficit // train.segment_size)))
+        bodies = train.take(count if is_alone else min(count, TRAIN_TURN))
         if not train:
             flow.packets.popleft()
         self._note_taken(flow, before - len(train))

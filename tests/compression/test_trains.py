@@ -25,9 +25,7 @@ ACK, PUSH, FIN, REDUCED = 0x10, 0x08, 0x01, 0x80
 
 def super_packet(payload: bytes, *, sequence: int = 1000, flags: int = ACK | PUSH) -> SuperPacket:
     """As a kernel hands it over: the checksum field holds the pseudo-header's sum."""
-    packet = bytearray(
-        packets.tcp(HERE, THERE, sequence=sequence, acknowledgement=1, flags=flags, payload=payload)
-    )
+    packet = bytearray(packets.tcp(HERE, THERE, sequence=sequence, acknowledgement=1, flags=flags, payload=payload))
     check = (remainder(bytes(packet[12:20])) + inner.TCP + len(packet) - 20) % ONES
     packet[36:38] = check.to_bytes(2, "big")
     return SuperPacket(bytes(packet), SEGMENT)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import select
 import socket
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,46 @@ def test_datagrams_are_never_fragmented() -> None:
     dont_fragment = listen().sockets[0]
     with socket.socket(fileno=socket.dup(dont_fragment.fileno())) as sock:
         assert sock.getsockopt(socket.IPPROTO_IP, 10) == 3
+
+
+def test_neighbours_of_one_size_arrive_as_they_were_sent() -> None:
+    server, client = listen(), listen()
+    here = ("127.0.0.1", server.sockets[0].port)
+    sizes = [1400] * 70 + [900, 1400, 1400, 20, 30, 30, 1]
+    sent = [bytes([number]) * size for number, size in enumerate(sizes)]
+    client.send([(data, here) for data in sent])
+    arrived: list[bytes] = []
+    while len(arrived) < len(sent):
+        select.select([server.sockets[0].fileno()], [], [], 5)
+        datagrams = server.sockets[0].receive()
+        assert datagrams
+        arrived += [data for data, _ in datagrams]
+    assert arrived == sent
+    assert not client.errors
+
+
+class Refusing:
+    """A socket whose device segments nothing: that shows with the first datagrams, not before."""
+
+    family = socket.AF_INET
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def setsockopt(self, *option: int) -> None: ...
+
+    def sendmsg(self, *arguments: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def sendto(self, data: bytes, address: object) -> None:
+        self.sent.append(data)
+
+
+def test_a_device_that_refuses_segmentation_loses_nothing_and_is_not_asked_again() -> None:
+    refusing = Refusing()
+    sock = UdpSocket(refusing, Counter())  # type: ignore[arg-type]
+    assert sock.has_segmentation
+    sock.send([b"first", b"next"], ("192.0.2.1", 9))
+    assert refusing.sent == [b"first", b"next"]
+    assert not sock.has_segmentation
+    assert not sock.errors
