@@ -67,7 +67,8 @@ class Decoder:
         self._oldest.append(symbol_id)
         if self._rows:
             self._learn(symbol_id, unit(payload), solved)
-        self._forget(now)
+        if len(self._oldest) > KEPT_WITHOUT_REPAIRS:
+            self._forget(now)
         return solved
 
     def on_repair(

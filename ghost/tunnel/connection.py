@@ -110,7 +110,8 @@ class Connection:
         if epoch is not self.epochs.current:
             self.epochs.confirm(epoch, now)
         self.last_contact = now
-        self.sender.on_contact()
+        if self.sender.probes_unanswered:
+            self.sender.on_contact()
         self.received_bytes += len(datagram)
         self.received_packets += 1
         if address != self.address and is_newest and self._is_server:

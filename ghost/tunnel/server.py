@@ -241,7 +241,9 @@ class ServerEndpoint:
             connection.receive_datagram(epoch, data, number, address, now)
         finally:
             # even a malformed frame leaves an acknowledgement to send; a forged packet leaves nothing
-            if connection.received_bytes > received and self._is_admitted(connection_id, session):
+            if connection.received_bytes > received and (
+                connection_id not in self._candidates or self._is_admitted(connection_id, session)
+            ):
                 self._touched[connection] = None
                 if self.joins_segments:  # until the end of the turn, so that there are some to join
                     self._receiving[session] = None
@@ -262,8 +264,6 @@ class ServerEndpoint:
 
     def _is_admitted(self, connection_id: int, session: _Session) -> bool:
         """False for a candidate whose invite somebody else has spent, or somebody removed, since its handshake."""
-        if connection_id not in self._candidates:
-            return True
         if session.invite_id:
             invite = self._registry.invite(session.invite_id)
             if invite is None or invite.used_by not in (None, session.peer.public_key):
