@@ -8,7 +8,7 @@ way, and the kernel at the far end is told that the sum is still to be made.
 
     super-packet from the TUN -> Train -> segments -> records ...  records -> Coach -> super-packet to the TUN
 
-Measured per segment of 1332 bytes: 0.4 us to cut and 0.6 us to join, where a packet by itself takes 11 and 12 us.
+Measured per segment of 1344 bytes: 0.6 us to cut and 0.7 us to join, where a header's delta takes 4.6 us to restore.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class ReceiveWindow:
 
     def accept(self, truncated_id: int) -> int | None:
         """The symbol's full id when it is news, None when it is known; PeerError("window") when it is too far ahead."""
-        if not self._known and truncated_id == self.floor & _TRUNCATED:  # the usual case, at a third of the cost
+        if not self._known and truncated_id == self.floor & _TRUNCATED:  # the usual case, without arithmetic
             self.floor += 1
             return self.floor - 1
         symbol_id = expand(truncated_id, bits=SYMBOL_ID_BITS, near=self.floor)

@@ -7,7 +7,7 @@ the host and belong to host/network.py.
 
 Where the kernel offers it (`TUNSETOFFLOAD`), TCP segments pass in both directions as super-packets, and checksums are
 left to whoever needs them: then every packet has a header of virtio_net (linux/virtio_net.h) before it on the
-descriptor. *Measured* between two namespaces with one TCP flow, a read or a write costs 6 us, a segment in it 0.4.
+descriptor.
 """
 
 from __future__ import annotations

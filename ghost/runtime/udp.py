@@ -5,7 +5,7 @@ answered "unreachable") is dropped and counted by its errno, exactly as the netw
 tunnel's own loss recovery is the only retry. Addresses are (host, port), host an IP address as text.
 
 Where the kernel offers it, neighbours of one size to one address leave by one call (UDP_SEGMENT) and such as arrived
-together come by one (UDP_GRO). *Measured* between two namespaces: 0.6 us for each of 44 in a call, 6 us for one alone.
+together come by one (UDP_GRO).
 A device that refuses (no checksum offload, an MTU below the size) gets them one by one from then on.
 """
 

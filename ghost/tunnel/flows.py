@@ -23,7 +23,7 @@ from ghost.wire.inner import TCP, Inner, is_behind, tcp_sequence
 from ghost.wire.records import MAX_FLOWS
 
 QUANTUM: Final = 1500  # bytes a flow may send in its turn
-TRAIN_TURN: Final = 8  # segments: 0.9 ms at the least rate that carries trains, and a third of what one at a time costs
+TRAIN_TURN: Final = 8  # segments: 0.9 ms at the least rate that carries trains; one at a time would be no train
 MAX_QUEUE_SECONDS: Final = 0.3
 """Of the path's rate, for one flow. Loss-based TCP inside needs it: simulated at 30 % loss, a tail drop at 300 ms
 gives 0.89-0.92 of the ceiling, CoDel at its usual 5 ms target 0.33."""
