@@ -1,7 +1,7 @@
 """What the receiver remembers of packet numbers, and when it says so.
 
 An acknowledgement goes out after ACK_EVERY ack-eliciting packets, or MAX_ACK_DELAY after the first of them, at once
-when a gap opens, or for free with any packet that leaves anyway. Its bitmap reaches back over the last REPEATS
+when a gap opens or when the last one was LEAST_GAP ago, or for free with any packet that leaves anyway. Its bitmap reaches back over the last REPEATS
 acknowledgements, so that losing half of them loses nothing, and is bounded by design (at 50 % loss a list of ranges
 would take 134 bytes where the bitmap takes 38).
 """
@@ -15,7 +15,9 @@ ACK_EVERY: Final = 10  # packets; simulated between 1 and 32: goodput equal with
 MAX_ACK_DELAY: Final = 0.010  # seconds
 REPEATS: Final = 32
 MAX_OWED: Final = 8
-SPACE: Final = 0.005
+LEAST_GAP: Final = 0.005
+"""Seconds between acknowledgements of two packets or more: the first packets of a burst are told of at once, because
+whoever looks for the path's rate cannot wait, and some of them are lost."""
 MAX_BITMAP_BITS: Final = 255 * 8
 
 
@@ -64,7 +66,7 @@ class AckTracker:
             self._pending += 1
             self._owed = min(self._owed + is_urgent, MAX_OWED)
             is_urgent = is_urgent or self._pending >= ACK_EVERY or (is_gap and self._pending > 1)
-            is_urgent = is_urgent or (self._pending > 1 and now - self._sent_at > SPACE)
+            is_urgent = is_urgent or (self._pending > 1 and now - self._sent_at > LEAST_GAP)
             due = now if is_urgent else now + MAX_ACK_DELAY
             if self.deadline is None or due < self.deadline:
                 self.deadline = due

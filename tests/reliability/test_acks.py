@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ghost.reliability.acks import (
     ACK_EVERY,
+    LEAST_GAP,
     MAX_ACK_DELAY,
     MAX_BITMAP_BITS,
     MAX_OWED,
@@ -43,15 +44,27 @@ def test_one_packet_is_acknowledged_after_the_longest_delay() -> None:
 def test_a_later_packet_does_not_put_off_the_deadline() -> None:
     tracker = AckTracker()
     receive(tracker, 0, now=5.0)
-    receive(tracker, 1, now=5.0 + MAX_ACK_DELAY / 2)
+    tracker.on_sent()
+    receive(tracker, 1, now=5.0)
+    receive(tracker, 2, now=5.0 + LEAST_GAP / 2)
     assert tracker.deadline == pytest.approx(5.0 + MAX_ACK_DELAY)
+
+
+def test_the_first_two_packets_after_a_pause_are_told_of_at_once() -> None:
+    tracker = AckTracker()
+    receive(tracker, 0, now=5.0)
+    assert tracker.deadline == pytest.approx(5.0 + MAX_ACK_DELAY)
+    receive(tracker, 1, now=5.001)
+    assert tracker.deadline == 5.001
 
 
 def test_a_run_of_packets_is_acknowledged_at_its_end() -> None:
     tracker = AckTracker()
-    receive(tracker, *range(ACK_EVERY - 1), now=5.0)
+    receive(tracker, 0, now=5.0)
+    tracker.on_sent()
+    receive(tracker, *range(1, ACK_EVERY), now=5.0)
     assert tracker.deadline == pytest.approx(5.0 + MAX_ACK_DELAY)
-    receive(tracker, ACK_EVERY - 1, now=5.0)
+    receive(tracker, ACK_EVERY, now=5.0)
     assert tracker.deadline == 5.0
 
 
