@@ -1,9 +1,9 @@
 """What the receiver remembers of packet numbers, and when it says so.
 
 An acknowledgement goes out after ACK_EVERY ack-eliciting packets, or MAX_ACK_DELAY after the first of them, at once
-when a gap opens or when the last one was LEAST_GAP ago, or for free with any packet that leaves anyway. Its bitmap reaches back over the last REPEATS
-acknowledgements, so that losing half of them loses nothing, and is bounded by design (at 50 % loss a list of ranges
-would take 134 bytes where the bitmap takes 38).
+when a gap opens or when the last one was LEAST_GAP ago, or for free with any packet that leaves anyway. Its bitmap
+reaches back over the last REPEATS acknowledgements, so that losing half of them loses nothing, and is bounded by design
+(at 50 % loss a list of ranges would take 134 bytes where the bitmap takes 38).
 """
 
 from __future__ import annotations
