@@ -5,6 +5,7 @@ A screen knows neither the terminal nor the socket: keys are words ("up", "enter
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,7 @@ class Context:
     rain_scale: int = 0
 
 
-class Screen:
+class Screen(ABC):
     """One of the dashboard's forms. `refresh` is called once a second while it is shown."""
 
     tab: Tab
@@ -66,8 +67,9 @@ class Screen:
         """Whether the key meant something."""
         return False
 
+    @abstractmethod
     def paint(self, width: int, height: int) -> list[Line]:
-        raise NotImplementedError
+        """The form's body: `height` lines of `width` columns."""
 
 
 class DashboardScreen(Screen):
