@@ -60,7 +60,7 @@ class Screen(ABC):
     def rain_rows(self, height: int) -> int:
         return 0
 
-    def refresh(self) -> None:
+    def refresh(self) -> None:  # noqa: B027 - most screens show the model and ask for nothing more
         pass
 
     def press(self, key: str) -> bool:
