@@ -166,7 +166,7 @@ def test_a_long_line_of_the_log_is_shown_whole() -> None:
 
 
 def test_all_of_the_help_fits_into_80_by_24() -> None:
-    assert "nothing to the tunnel" in plain(paint_help(80, 24 - HEAD - FOOT, UNICODE))[-2]
+    assert "nothing to the tunnel" in "".join(plain(paint_help(80, 24 - HEAD - FOOT, UNICODE)))
 
 
 # ---- chaos ----------------------------------------------------------------------------------------------------
