@@ -55,7 +55,7 @@ def run(link: LinkSpec, *, seconds: int, seed: int, plot: Callable[[list[Second]
         pair.impaired(links[0], seed=seed)
         names = " -> ".join("silence" if loss == SILENCE else f"{loss:.0%}" for loss in LOSSES)
         print(f"Link, each way: {links[0]}, loss {names}", flush=True)
-        print(f"The tunnel is up after {start_tunnel(pair, stop, Path(folder)):.1f} s.", flush=True)
+        print(f"The tunnel is up after {start_tunnel(pair, stop, Path(folder), link=link):.1f} s.", flush=True)
         with view_on(Path(folder) / "server", Lines(link.rate_bps)) as view:
             steps, last = _download(pair, stop, links, lengths(seconds), seed, view)
     each = [second for step in steps for second in step.seconds]

@@ -172,16 +172,6 @@ class Driver:
                 self._endpoint.handle_timeout(at)
             self._flush(at)
 
-    def _read_sockets(self, supervisor: Supervisor) -> None:
-        self._readers = [supervisor.spawn("udp", self._carry_in, sock) for sock in self._udp.sockets]
-
-    def _rebind(self) -> None:
-        """Other ports for a client; whoever waits on the former sockets must have gone before they are closed."""
-        assert self._supervisor is not None
-        gevent.killall(self._readers)
-        self._udp.redial()
-        self._read_sockets(self._supervisor)
-
     def _receive(self, datagrams: list[tuple[bytes, Address]], at: float) -> None:
         for data, address in datagrams:
             self._endpoint.receive_datagram(data, address, at)
@@ -214,3 +204,13 @@ class Driver:
         """Reading fails while the device is down; a descriptor that stays readable must not spin."""
         self.tun_errors[error.strerror or "unknown"] += 1
         gevent.sleep(0.1)
+
+    def _read_sockets(self, supervisor: Supervisor) -> None:
+        self._readers = [supervisor.spawn("udp", self._carry_in, sock) for sock in self._udp.sockets]
+
+    def _rebind(self) -> None:
+        """Other ports for a client; whoever waits on the former sockets must have gone before they are closed."""
+        assert self._supervisor is not None
+        gevent.killall(self._readers)
+        self._udp.redial()
+        self._read_sockets(self._supervisor)
