@@ -24,7 +24,7 @@ def paint_frame(
     model: Model, body: list[Line], width: int, height: int, *, tabs: tuple[Tab, ...], shown: str, keys: str,
     glyphs: Glyphs, now: float,
 ) -> list[Line]:  # fmt: skip
-    """The whole screen: head, `body`, and two kinds of keys in the last row: those of the screen, then the screens'."""
+    """The whole screen: head, `body`, in the last row the screens' keys, then as many of this screen's as fit."""
     grid = Grid(width, height)
     _head(grid, model, glyphs, now)
     grid.paste(0, HEAD, body[: height - HEAD - FOOT])
@@ -34,8 +34,10 @@ def paint_frame(
         grid.put(x, height - 1, f" {tab.key} ", "key")
         grid.put(x + 3, height - 1, f"{tab.name} ", "shown" if is_shown else "label")
         x += 4 + len(tab.name)
-    if len(keys) <= width - x:
-        grid.put_right(width, height - 1, keys, "dim")
+    words = keys.split("  ")
+    while words and len("  ".join(words)) > width - x:
+        words.pop()
+    grid.put_right(width, height - 1, "  ".join(words), "dim")
     return grid.lines()
 
 

@@ -71,6 +71,12 @@ def test_the_frame_has_the_sentence_on_top_and_the_keys_below() -> None:
     assert lines[-1].rstrip().endswith("x y")
 
 
+def test_keys_that_do_not_fit_are_left_out_whole() -> None:
+    frame = paint_frame(model_of(), [], 80, 24, tabs=TABS, shown="Peers", keys="n invite  x revoke  q quit",
+                        glyphs=UNICODE, now=0.0)  # fmt: skip
+    assert plain(frame)[-1].endswith("  n invite  x revoke")
+
+
 def test_a_bad_link_made_on_purpose_and_a_diagnosis_are_shown() -> None:
     model = model_of(diagnosis="The link loses packets at random.")
     assert model.status is not None
