@@ -41,7 +41,7 @@ PICTURES = (
         24,
         ("c", "Down", "Right", "Right", "Right", "Down", "Down", "Right", "Right", "Down", "Right"),
     ),
-    ("options-80x24", "b", 80, 24, ("o", "Down", "Down", "Down", "Down", "Enter", "9", "5", "8", "x")),
+    ("options-80x24", "b", 80, 24, ("o", *["Down"] * 7, "Enter", "9", "5", "8", "x")),
     ("log-80x24", "b", 80, 24, ("l",)),
 )
 """Name, side whose dashboard it is, size, keys to be pressed before."""

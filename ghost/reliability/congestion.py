@@ -158,6 +158,11 @@ class CongestionControl:
         self._start = Start(self.rate, now)
         self._set_pacing(self._start.gain)
 
+    def limit(self, max_rate: float | None) -> None:
+        """Never pace faster than this from now on, bytes a second; None for no limit."""
+        self._max_rate = max_rate or float("inf")
+        self.pacing_rate = min(self.pacing_rate, self._max_rate)
+
     @property
     def target(self) -> float:
         """Seconds of standing queue to keep."""

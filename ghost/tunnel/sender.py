@@ -216,6 +216,11 @@ class Sender:
         self.congestion.on_path_change()
         self.rtt.on_path_change()
 
+    def limit(self, max_rate: float | None) -> None:
+        """As CongestionControl.limit."""
+        self.congestion.limit(max_rate)
+        self._pacer.rate = self.congestion.pacing_rate
+
     # ---- out --------------------------------------------------------------------------------------------------
 
     def next_plaintext(
