@@ -50,6 +50,12 @@ def tcp_sequence(packet: bytes) -> int:
     return int.from_bytes(packet[start : start + 4], "big")
 
 
+def tcp_acknowledgement(packet: bytes) -> int:
+    """What a TCP segment acknowledges, modulo 2**32; as above."""
+    start = (packet[0] & 0x0F) * 4 + 8
+    return int.from_bytes(packet[start : start + 4], "big")
+
+
 def is_behind(sequence: int, other: int) -> bool:
     """Whether `sequence` comes before `other`, modulo 2**32."""
     return (sequence - other) & 0x80000000 != 0
