@@ -5,6 +5,9 @@ copies are spaced in time, because losses come in bursts, and paid from a share 
 that flood a thin link lose more than they save. One that is lost all the same is sent again while it is still worth
 having, and a record that a newer one has made stale (a TCP acknowledgement) never is.
 
+A record may be held: it leaves with any datagram that leaves anyway, or by itself when its time has come, or never, if
+what its flow says meanwhile says it as well.
+
 The number of copies leaves about 0.5 % to retransmission: ceil(ln 0.005 / ln p), simulated: at 30 % loss five copies
 give a 99th percentile of 6 ms above the path for 8 times the bytes, three copies one of 117 ms for 5 times.
 """
@@ -60,6 +63,7 @@ class PromptSender:
         "_waiting",
         "_waiting_bytes",
         "_copies",
+        "_held",
         "_records",
         "_newest",
         "_budget",
@@ -73,12 +77,14 @@ class PromptSender:
         self._waiting: deque[PromptRecord] = deque()
         self._waiting_bytes = 0
         self._copies: deque[tuple[float, PromptRecord]] = deque()  # due times ascend
+        self._held: dict[bytes, tuple[float, PromptRecord]] = {}  # by stale key: when it leaves by itself
         self._records: OrderedDict[int, PromptRecord] = OrderedDict()
         self._newest: dict[bytes, PromptRecord] = {}
         self._budget = 0.0
         self._at = now
 
-    def push(self, data: bytes, *, now: float, stale_key: bytes | None) -> None:
+    def push(self, data: bytes, *, now: float, stale_key: bytes | None, hold: float = 0.0) -> None:
+        """`hold`: for so many seconds it may wait for company; it needs a stale key."""
         if self._waiting_bytes + len(data) > MAX_WAITING_BYTES or len(self._records) >= MAX_IN_FLIGHT:
             self.dropped += 1
             return
@@ -87,11 +93,20 @@ class PromptSender:
         self._records[record.prompt_id] = record
         if stale_key is not None:
             older = self._newest.get(stale_key)
-            if older is not None and older.in_flight:
+            due, held = self._held.pop(stale_key, (now + hold, None))
+            if older is not None and (older.in_flight or older is held):
                 self._settle(older)
             self._newest[stale_key] = record
+            if hold:
+                self._held[stale_key] = due, record
+                return
         self._waiting.append(record)
         self._waiting_bytes += len(data)
+
+    def supersede(self, stale_key: bytes) -> None:
+        """What is held under that key has become worthless."""
+        if stale_key in self._held:
+            self._settle(self._held.pop(stale_key)[1])
 
     def next_record(self, now: float, srtt: float) -> PromptRecord | None:
         """What to send next, if anything is due; `on_sent` or `put_back` follows."""
@@ -104,6 +119,10 @@ class PromptSender:
                 return record
         while self._copies and self._copies[0][0] <= now:
             record = self._copies.popleft()[1]
+            if not record.is_settled:
+                return record
+        while self._held:
+            record = self._held.pop(next(iter(self._held)))[1]
             if not record.is_settled:
                 return record
         return None
@@ -147,11 +166,25 @@ class PromptSender:
         if record is not None and record not in self._waiting:
             self.put_back(record)
 
+    def is_stale_soon(self, prompt_id: int) -> bool:
+        """Whether a record under way will be worth nothing when its flow says more."""
+        record = self._records.get(prompt_id)
+        return record is None or record.stale_key is not None
+
     def next_time(self) -> float | None:
         """When a record or a copy is due; a time in the past means now."""
         if self._waiting:
             return self._waiting[0].created
-        return self._copies[0][0] if self._copies else None
+        due = self._copies[0][0] if self._copies else None
+        if self._held:
+            held_until = next(iter(self._held.values()))[0]
+            return held_until if due is None else min(due, held_until)
+        return due
+
+    @property
+    def has_held(self) -> bool:
+        """Whether something would leave with a datagram that leaves anyway."""
+        return bool(self._held)
 
     def _settle(self, record: PromptRecord) -> None:
         record.is_settled = True
