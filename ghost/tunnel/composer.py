@@ -101,12 +101,18 @@ class Composer:
         `rate` bytes a second bound the queue.
         """
         flow = self._flows.find(inner, now)
+        if flow.is_tcp and not inner.is_pure_ack:
+            flow.dialogue.on_segment(packet, now)
         is_sparse = inner.protocol != TCP and flow.is_sparse_with(len(packet), now)
         if len(packet) <= LARGEST_PROMPT and (inner.is_pure_ack or is_sparse):
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         self._rate = rate
         self._queue.push(flow, packet, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
         return None
+
+    def may_wait(self, packet: bytes, inner: Inner, now: float) -> bool:
+        """Whether this pure acknowledgement may wait for a segment of its flow, which will say as much."""
+        return self._flows.find(inner, now).dialogue.may_wait(packet, now)
 
     def on_prompt_acked(self, prompt_id: int) -> None:
         """The prompt arrived."""
