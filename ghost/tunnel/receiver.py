@@ -89,6 +89,11 @@ class Receiver:
         self._on_records(symbol.payload)
         self._on_solved(solved)
 
+    def on_patient_symbol(self, symbol: frames.PatientSymbol, now: float) -> None:
+        """As a symbol. The replay window bounds how old it can be, so that its id is not ambiguous."""
+        symbol_id = expand(symbol.symbol_id, bits=frames.BRIEF_BITS, near=self.window.floor)
+        self.on_symbol(frames.Symbol(symbol_id & 0xFFFFFF, symbol.payload), now)
+
     def on_repair(self, repair: frames.Repair, now: float) -> None:
         """PeerError as for a symbol."""
         first = expand(repair.first_id, bits=frames.SYMBOL_ID_BITS, near=self.window.floor)

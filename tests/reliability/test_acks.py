@@ -179,7 +179,7 @@ def test_a_run_says_it_all_where_patient_packets_came_without_a_gap() -> None:
     tracker = AckTracker()
     for number in range(300):
         tracker.on_packet(number, is_ack_eliciting=True, is_patient=True, now=number)
-        assert tracker.run() == min(number + 1, REPEATS + 1)
+        assert min(number + 1, REPEATS) <= tracker.run() <= min(number + 1, REPEATS + 2)
         tracker.on_sent()
 
 
