@@ -29,6 +29,9 @@ LARGEST_PROMPT: Final = 1200  # bytes of inner packet; a bigger one would fill a
 LEAST_PART: Final = 256  # bytes of room below which a part is not begun
 EFFORTS: Final = ((64e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
 """Below which rate, in bytes a second: each takes up to a fifth of a core there; what is faster needs none."""
+HEADERS_BELOW: Final = 2.5e6
+"""Bytes a second from which the headers of a flow that does not shrink are left as they are: they are 3 % of it, while
+5 us a packet at each end are what counts then."""
 GAIN_SHARE: Final = 1 / 32  # of a packet in the average of what compression gains
 LEAST_GAIN: Final = 1.25  # from which queues are measured anew: headers alone gain less
 SMALLEST_STREAMED: Final = 32  # bytes of payload
@@ -190,6 +193,10 @@ class Composer:
 
     def _pack_in_order(self, flow: Flow, packet: bytes) -> tuple[int, bytes]:
         lane = flow.lane
+        if self._rate >= HEADERS_BELOW and (self._compressor is None or flow.shrinkage.rest > 1):
+            flow.shrinkage.rest = max(0, flow.shrinkage.rest - 1)  # with the last of them there is a header again
+            lane.header = None
+            return records.Encoding.PLAIN, packet
         packed = tcp.compress(lane.header, packet) if lane.header is not None else None
         if packed is None:
             lane.header = tcp.remember(packet)

@@ -36,10 +36,10 @@ MAX_HELD: Final = MAX_SYMBOLS * records.MAX_RECORDS
 class _FlowOrder:
     """What one flow is waiting for: the next sequence, later records, and the parts of an unfinished packet.
 
-    And what it remembers of the last packet's header.
+    And what it remembers of the last packet's header: all of the packet, until a delta asks for it.
     """
 
-    __slots__ = ("next_sequence", "held", "parts", "parts_size", "header")
+    __slots__ = ("next_sequence", "held", "parts", "parts_size", "header", "plain")
 
     def __init__(self) -> None:
         self.next_sequence = 0
@@ -47,6 +47,7 @@ class _FlowOrder:
         self.parts: list[bytes] = []
         self.parts_size = 0
         self.header: tcp.Header | None = None
+        self.plain: bytes | None = None
 
 
 class Receiver:
@@ -194,13 +195,17 @@ class Receiver:
         except PeerError as error:
             self._fault = self._fault or error
             if flow is not None:
-                flow.header = None
+                flow.header = flow.plain = None
                 self._lost[frames.Lost(frames.LOST_LANE, flow_id)] = None
 
     def _restore(self, flow_id: int, flow: _FlowOrder | None, encoding: int, body: bytes) -> bytes:
         """The packet; `flow` is the one in whose order it came."""
         if encoding in _DELTAS:
-            if flow is None or flow.header is None:
+            if flow is None:
+                raise PeerError("reference")
+            if flow.plain is not None:
+                flow.header, flow.plain = tcp.remember(flow.plain), None
+            if flow.header is None:
                 raise PeerError("reference")
             if encoding == Encoding.DELTA:
                 packet, flow.header = tcp.restore(flow.header, body)
@@ -221,7 +226,7 @@ class Receiver:
         else:
             raise PeerError("malformed")
         if flow is not None and self._has_headers:
-            flow.header = tcp.remember(packet)
+            flow.plain = packet
             if self._distrust is not None:
                 self._look_for_credentials(packet, self._distrust)
         return packet
