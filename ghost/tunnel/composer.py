@@ -5,8 +5,8 @@
 
 Prompt are packets of flows other than TCP that stay below a rate (ping, DNS, calls, games) and TCP's pure
 acknowledgements, which want no order: a later one says more than an earlier one. TCP is ordered, whatever else is
-bulk has no order to keep. A symbol is filled with whole records as far as they fit; only an inner packet too large for
-an empty symbol is sent in parts, which its flow's order then joins again.
+bulk has no order to keep. A symbol is filled: of an ordered flow the last packet goes in parts where it does not fit,
+which the flow's order then joins again, of others only what is too large for an empty symbol.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ MAX_SUSPECTS: Final = 1024
 class _Staged:
     """The inner packet whose turn it is: what is left of it, compressed or not."""
 
-    __slots__ = ("flow", "encoding", "body", "is_first", "needs_parts")
+    __slots__ = ("flow", "encoding", "body", "is_first", "may_part")
 
     def __init__(self, flow: Flow, encoding: int, body: bytes) -> None:
         self.flow = flow
         self.encoding = encoding
         self.body = body
         self.is_first = True
-        self.needs_parts = len(body) + records.RECORD_OVERHEAD > MAX_SYMBOL
+        self.may_part = flow.is_tcp or len(body) + records.RECORD_OVERHEAD > MAX_SYMBOL
 
 
 class Composer:
@@ -155,7 +155,7 @@ class Composer:
                 placed.append(_record(staged, staged.body, is_last=True))
                 room -= len(staged.body)
                 self._staged = None
-            elif staged.needs_parts and room >= LEAST_PART:
+            elif staged.may_part and room >= LEAST_PART:
                 placed.append(_record(staged, staged.body[:room], is_last=False))
                 staged.body = staged.body[room:]
                 staged.is_first = False
@@ -187,7 +187,7 @@ class Composer:
             encoding, body = self._compress(flow, packet)
         self._gain += (len(packet) / (len(body) + 1) - self._gain) * GAIN_SHARE
         self._staged = _Staged(flow, encoding, body)
-        if self._staged.needs_parts and not flow.is_tcp:
+        if self._staged.may_part and not flow.is_tcp:
             flow.lane.header = None  # the receiver will see a packet in this lane that no TCP header can build on
         return self._staged
 
