@@ -16,14 +16,14 @@ from typing import Final
 
 from ghost.compression import exchange, tcp, zstd
 from ghost.compression.agreement import Agreement
-from ghost.compression.dictionaries import kind_of
+from ghost.compression.dictionaries import Kind, kind_of
 from ghost.compression.payload import PacketCompressor, looks_random, pad
 from ghost.compression.references import References
 from ghost.compression.streams import Streams
 from ghost.constants import MAX_SYMBOL
 from ghost.tunnel.flows import Flow, FlowQueue, FlowTable
 from ghost.wire import frames, records
-from ghost.wire.inner import TCP, Inner
+from ghost.wire.inner import TCP, Inner, is_dns
 
 LARGEST_PROMPT: Final = 1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
 LEAST_PART: Final = 256  # bytes of room below which a part is not begun
@@ -60,6 +60,7 @@ class Composer:
         "_compressor",
         "_flows",
         "_gain",
+        "_has_dns",
         "_has_headers",
         "_queue",
         "_rate",
@@ -76,6 +77,7 @@ class Composer:
         self._compressor = PacketCompressor() if agreement.zstd else None
         self._flows = FlowTable()
         self._gain = 1.0  # bytes of inner packets for one sent: queues are measured in the former
+        self._has_dns = agreement.dns
         self._has_headers = agreement.headers
         self._queue = FlowQueue()
         self._rate = 0.0
@@ -242,10 +244,11 @@ class Composer:
         """A payload of UDP compressed by itself, if that pays and nothing in it must stay unguessed."""
         if self._compressor is None:
             return None
-        body = self._compressor.compress(payload, flow.shrinkage)
+        kind = Kind.DNS if self._has_dns and is_dns(flow.key) else Kind.NONE
+        body = self._compressor.compress(payload, flow.shrinkage, kind)
         if body is None or not flow.watch.note(payload):
             return None
-        padded = pad(body)
+        padded = pad(body, kind=kind)
         if len(padded) >= len(payload):
             return None
         self.saved_by_payload += len(payload) - len(padded)

@@ -17,7 +17,8 @@ from typing import Final
 from ghost.compression import exchange, tcp
 from ghost.compression.agreement import Agreement
 from ghost.compression.credentials import METHOD_SIZE, METHODS, has_mark, reverse
-from ghost.compression.payload import MAX_PACKET, PacketCompressor, unpad
+from ghost.compression.dictionaries import Kind
+from ghost.compression.payload import MAX_PACKET, PacketCompressor, unpad_packet
 from ghost.compression.references import ReferenceTable
 from ghost.compression.streams import StreamTable
 from ghost.crypto.replay import ReplayWindow
@@ -60,6 +61,7 @@ class Receiver:
         self._decoder = Decoder()
         self._prompts_seen = ReplayWindow()
         self._compressor = PacketCompressor() if agreement.zstd else None
+        self._has_dns = agreement.dns
         self._has_headers = agreement.headers
         self._references = ReferenceTable()
         self._streams = StreamTable(agreement.streams)
@@ -240,12 +242,15 @@ class Receiver:
                 distrust(reverse(parsed.key))
 
     def _expand(self, padded: bytes) -> bytes:
-        return self._decompress(unpad(padded))
+        body, kind = unpad_packet(padded)
+        if kind and not self._has_dns:
+            raise PeerError("malformed")
+        return self._decompress(body, kind)
 
-    def _decompress(self, body: bytes) -> bytes:
+    def _decompress(self, body: bytes, kind: Kind = Kind.NONE) -> bytes:
         if self._compressor is None:
             raise PeerError("malformed")
-        return self._compressor.decompress(body)
+        return self._compressor.decompress(body, kind)
 
 
 _DELTAS: Final = frozenset((Encoding.DELTA, Encoding.STREAM, Encoding.STREAM_START))

@@ -246,3 +246,18 @@ def test_what_was_saved_and_spent_adds_up(connected: Callable[..., Pair], talk: 
     assert min(spent.values()) > 0
     assert sum(spent.values()) < figures["sent_bytes"]
     assert figures["sent_bytes"] - sum(spent.values()) > figures["inner_sent_bytes"] - both
+
+
+def test_a_dictionary_is_used_only_where_both_ends_have_it() -> None:
+    query = packets.udp(
+        (HERE[0], 40_000),
+        (THERE[0], 53),
+        b"\x1a\x2b\1\0\0\1" + bytes(6) + b"\x0dd111111abcdef\x0acloudfront\3net\0\0\1\0\1",
+    )
+    without = Agreement(headers=True, zstd=True, streams=16)
+    sizes = [carried.size for each in (EVERYTHING, without) if (carried := Replay(each).carry(query, 0.0)) is not None]
+    assert sizes[0] < sizes[1]
+    replay = Replay(EVERYTHING)
+    replay.receiver = Receiver(without)
+    with pytest.raises(PeerError, match="malformed"):
+        replay.carry(query, 0.0)
