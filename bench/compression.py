@@ -147,9 +147,9 @@ def acknowledgements() -> None:
     sizes: list[int] = []
     frame = Composer.prompt_frame
 
-    def count(self: Composer, prompt_id: int, record: bytes) -> bytes:
-        sizes.append(len(frame(self, prompt_id, record)))
-        return frame(self, prompt_id, record)
+    def count(self: Composer, prompt_id: int, record: bytes, *, is_near: bool) -> bytes:
+        sizes.append(len(frame(self, prompt_id, record, is_near=is_near)))
+        return frame(self, prompt_id, record, is_near=is_near)
 
     for mode in MODES:
         sizes.clear()

@@ -40,17 +40,23 @@ def copies_for(loss: float, burst: float) -> int:
 
 
 class PromptRecord:
-    """A record on its way. `stale_key` names what a later record with the same key makes it worthless for."""
+    """A record on its way. `stale_key` names what a later record with the same key makes it worthless for.
 
-    __slots__ = ("prompt_id", "data", "created", "stale_key", "copies_left", "in_flight", "is_settled")
+    `is_near` until it has left, or lost its turn: all that are leave in the order of their ids.
+    """
 
-    def __init__(self, prompt_id: int, data: bytes, *, created: float, stale_key: bytes | None) -> None:
+    __slots__ = ("prompt_id", "data", "created", "stale_key", "copies_left", "in_flight", "is_near", "is_settled")
+
+    def __init__(
+        self, prompt_id: int, data: bytes, *, created: float, stale_key: bytes | None, is_near: bool = False
+    ) -> None:
         self.prompt_id = prompt_id
         self.data = data
         self.created = created
         self.stale_key = stale_key
         self.copies_left = 0
         self.in_flight = 0
+        self.is_near = is_near
         self.is_settled = False  # acknowledged, stale or given up: nothing of it is sent any more
 
 
@@ -83,12 +89,15 @@ class PromptSender:
         self._budget = 0.0
         self._at = now
 
-    def push(self, data: bytes, *, now: float, stale_key: bytes | None, hold: float = 0.0) -> None:
+    def push(
+        self, data: bytes, *, now: float, stale_key: bytes | None, hold: float = 0.0, is_near: bool = False
+    ) -> None:
         """`hold`: for so many seconds it may wait for company; it needs a stale key."""
         if self._waiting_bytes + len(data) > MAX_WAITING_BYTES or len(self._records) >= MAX_IN_FLIGHT:
             self.dropped += 1
             return
-        record = PromptRecord(self.next_id, data, created=now, stale_key=stale_key)
+        is_near = is_near and not hold
+        record = PromptRecord(self.next_id, data, created=now, stale_key=stale_key, is_near=is_near)
         self.next_id += 1
         self._records[record.prompt_id] = record
         if stale_key is not None:
@@ -137,6 +146,7 @@ class PromptSender:
         if not record.in_flight and not record.copies_left:
             record.copies_left = copies
         record.in_flight += 1
+        record.is_near = False
         record.copies_left = max(0, record.copies_left - 1)
         share = rate * BUDGET_SHARE
         self._budget = min(self._budget + (now - self._at) * share, share * BUDGET_SECONDS)

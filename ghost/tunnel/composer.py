@@ -139,8 +139,15 @@ class Composer:
         if len(self._suspects) > MAX_SUSPECTS:
             del self._suspects[next(iter(self._suspects))]
 
-    def prompt_frame(self, prompt_id: int, record: bytes) -> bytes:
-        """The frame of a prompt record: the small form belongs to the feature."""
+    @property
+    def is_near(self) -> bool:
+        """Whether the record made last may go as a near prompt, when it leaves for the first time and in its turn."""
+        return self._references.is_near
+
+    def prompt_frame(self, prompt_id: int, record: bytes, *, is_near: bool) -> bytes:
+        """The frame of a prompt record: the small forms belong to the feature."""
+        if is_near:
+            return frames.encode_near_prompt(prompt_id, record)
         if self._has_headers:
             return frames.encode_small_prompt(prompt_id, record)
         return frames.encode_prompt(prompt_id, record)

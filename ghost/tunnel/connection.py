@@ -74,6 +74,7 @@ class Connection:
         self._is_server = is_server
         self._rng = rng
         self._replay = ReplayWindow()
+        self._packet_number = -1  # of the packet that is being read
         self._acks = AckTracker()
         self._full_ack_at = now
         self._control: list[bytes] = []
@@ -101,6 +102,7 @@ class Connection:
             raise PeerError("replayed")
         is_newest = packet_number > self._replay.largest
         self._replay.mark(packet_number)
+        self._packet_number = packet_number
         self.epochs.confirm(epoch, now)
         self.last_contact = now
         self.sender.on_contact()
@@ -332,7 +334,11 @@ class Connection:
 
     def _on_prompt(self, frame: frames.Prompt, now: float) -> None:
         self.epochs.current.has_carried_data = True
-        self.receiver.on_prompt(frame)
+        self.receiver.on_prompt(frame, self._packet_number)
+
+    def _on_near_prompt(self, frame: frames.NearPrompt, now: float) -> None:
+        self.epochs.current.has_carried_data = True
+        self.receiver.on_near_prompt(frame, self._packet_number)
 
     def _on_challenge(self, frame: frames.Challenge, now: float) -> None:
         self._queue_control(frames.encode_response(frame.token), is_eliciting=False)
@@ -358,6 +364,7 @@ _HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
     frames.PatientSymbol: Connection._on_patient_symbol,
     frames.Repair: Connection._on_repair,
     frames.Prompt: Connection._on_prompt,
+    frames.NearPrompt: Connection._on_near_prompt,
     frames.Patient: Connection._on_nothing,
     frames.Challenge: Connection._on_challenge,
     frames.Response: Connection._on_response,

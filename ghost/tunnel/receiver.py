@@ -105,7 +105,7 @@ class Receiver:
             raise PeerError("window")
         self._on_solved(self._decoder.on_repair(repair.seed, members, repair.payload, floor=self.window.floor, now=now))
 
-    def on_prompt(self, prompt: frames.Prompt) -> None:
+    def on_prompt(self, prompt: frames.Prompt, packet_number: int) -> None:
         """PeerError for a record that is not as specified, or builds on what is not known."""
         prompt_id = expand(prompt.prompt_id, bits=frames.PROMPT_ID_BITS, near=self._prompts_seen.largest + 1)
         if not self._prompts_seen.is_fresh(prompt_id):
@@ -115,9 +115,16 @@ class Receiver:
         if head in shorts.SIZES or (head >= records.WHOLE | Encoding.REFERENCE and head < records.WHOLE + 0x10):
             if not self._has_headers:
                 raise PeerError("malformed")
-            self._restore_prompt(prompt.record, prompt_id)
+            self._restore_prompt(prompt.record, prompt_id, packet_number)
         else:
             self._on_records(prompt.record)
+
+    def on_near_prompt(self, prompt: frames.NearPrompt, packet_number: int) -> None:
+        """PeerError as above; it came in the packet of that number."""
+        if not self._has_headers:
+            raise PeerError("malformed")
+        prompt_id = self._references.near_id(prompt.record, prompt.prompt_id, packet_number=packet_number)
+        self.on_prompt(frames.Prompt(prompt_id & 0xFFFF, prompt.record), packet_number)
 
     def take_lost(self) -> list[frames.Lost]:
         """What the sender must be told that this end does not hold."""
@@ -181,9 +188,10 @@ class Receiver:
             body, flow.parts, flow.parts_size = b"".join(flow.parts), [], 0
             self._deliver(record.flow, flow, record.encoding, body)
 
-    def _restore_prompt(self, record: bytes, prompt_id: int) -> None:
+    def _restore_prompt(self, record: bytes, prompt_id: int, packet_number: int) -> None:
         try:
-            self._packets.append(self._references.restore(record, prompt_id, expand=self._expand))
+            packet = self._references.restore(record, prompt_id, expand=self._expand, packet_number=packet_number)
+            self._packets.append(packet)
         except PeerError as error:
             if error.reason == "reference":
                 self._lost[frames.Lost(frames.LOST_REFERENCE, record[1])] = None

@@ -162,7 +162,8 @@ class Sender:
             self._prompts.push(record, now=now, stale_key=None)
         else:
             may_wait = self.composer.may_wait(packet, inner, now) and self._is_quiet()
-            self._prompts.push(record, now=now, stale_key=inner.key, hold=PATIENCE if may_wait else 0.0)
+            hold = PATIENCE if may_wait else 0.0
+            self._prompts.push(record, now=now, stale_key=inner.key, hold=hold, is_near=self.composer.is_near)
 
     def on_ack(self, ack: frames.Ack, now: float) -> None:
         """PeerError("ack") for packets that were never sent."""
@@ -369,7 +370,7 @@ class Sender:
         ids: list[int] = []
         copies = copies_for(self._loss(), self.loss_rate.burst)
         while (record := self._prompts.next_record(now, self.rtt.smoothed)) is not None:
-            frame = self.composer.prompt_frame(record.prompt_id, record.data)
+            frame = self.composer.prompt_frame(record.prompt_id, record.data, is_near=record.is_near)
             if len(frame) > room or record.prompt_id in ids:
                 self._prompts.put_back(record)
                 break

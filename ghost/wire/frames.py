@@ -16,7 +16,7 @@ one of them at most: what solving for missing symbols may cost is bounded by the
     RESPONSE  0x0b  token: 8
     CLOSE     0x0c  reason: 1
     PROMPT    0x0e  size of the record: 1 | prompt id: 2 | one record
-    PROMPT    0x10-0x2f, 0x40-0x7f  prompt id: 2 | rest of a short prompt whose code is the type
+    PROMPT    0x10-0x2f, 0x40-0x7f  prompt id: 1 | rest of a short prompt whose code is the type; see NearPrompt
     LOST      0x80  size: 2 | what: 1 | number: 2; see Lost
     0x80-0xff       size: 2 | body; a receiver that does not know the type skips it
 
@@ -133,6 +133,13 @@ class Prompt(NamedTuple):
     record: bytes
 
 
+class NearPrompt(NamedTuple):
+    """A short prompt sent for the first time: the low 8 bits of its id, one of the 256 after its reference's."""
+
+    prompt_id: int
+    record: bytes
+
+
 class Patient(NamedTuple):
     """Nothing but that the acknowledgement of its packet may wait."""
 
@@ -162,7 +169,21 @@ class Close(NamedTuple):
     reason: int
 
 
-Frame = Ping | Ack | BriefAck | Symbol | PatientSymbol | Repair | Prompt | Patient | Challenge | Response | Lost | Close
+Frame = (
+    Ping
+    | Ack
+    | BriefAck
+    | Symbol
+    | PatientSymbol
+    | Repair
+    | Prompt
+    | NearPrompt
+    | Patient
+    | Challenge
+    | Response
+    | Lost
+    | Close
+)
 
 LOST_LANE, LOST_REFERENCE = 0, 1
 
@@ -214,12 +235,15 @@ def encode_prompt(prompt_id: int, record: bytes) -> bytes:
 
 
 def encode_small_prompt(prompt_id: int, record: bytes) -> bytes:
-    """Of a short prompt, or of another record without wasting a byte of its size."""
-    if record[0] in shorts.SIZES:
-        return record[:1] + _U16.pack(prompt_id & 0xFFFF) + record[1:]
+    """Without wasting a byte of the record's size."""
     if len(record) <= 0xFF:
         return bytes((_SMALL_PROMPT, len(record))) + _U16.pack(prompt_id & 0xFFFF) + record
     return encode_prompt(prompt_id, record)
+
+
+def encode_near_prompt(prompt_id: int, record: bytes) -> bytes:
+    """Of a short prompt."""
+    return record[:1] + (prompt_id & 0xFF).to_bytes(1, "big") + record[1:]
 
 
 def encode_challenge(token: bytes) -> bytes:
@@ -312,9 +336,9 @@ def _decode_small_prompt(data: bytes, at: int) -> tuple[Prompt, int]:
     return Prompt(_U16.unpack_from(data, at + 1)[0], data[at + 3 : end]), end
 
 
-def _decode_short(data: bytes, at: int, size: int) -> tuple[Prompt, int]:
-    end = at + 1 + size  # its code stands before, its id within
-    return Prompt(_U16.unpack_from(data, at)[0], data[at - 1 : at] + data[at + 2 : end]), end
+def _decode_short(data: bytes, at: int, size: int) -> tuple[NearPrompt, int]:
+    end = at + size  # its code stands before, its id within
+    return NearPrompt(data[at], data[at - 1 : at] + data[at + 1 : end]), end
 
 
 def _decode_ack(data: bytes, at: int) -> tuple[Ack, int]:

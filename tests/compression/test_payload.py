@@ -137,9 +137,7 @@ def test_a_flow_that_begins_to_shrink_is_compressed_at_once_again() -> None:
     assert tried == list(range(tried[0], 600))
 
 
-QUERY = (
-    bytes.fromhex("1a2b01000001000000000001") + b"\x08meadow17\x03org\0\0\x1c\0\x01\0\0\x29\x04\xd0" + bytes(6)
-)
+QUERY = bytes.fromhex("1a2b01000001000000000001") + b"\x08meadow17\x03org\0\0\x1c\0\x01\0\0\x29\x04\xd0" + bytes(6)
 ANSWER = (
     bytes.fromhex("1a2b81800001000300000000") + QUERY[12:-11]
     + bytes.fromhex("c00c00050001000001200014") + b"\x0emeadow17quartz\x04edge\0"

@@ -53,11 +53,7 @@ shorts_ = st.sampled_from(sorted(shorts.SIZES)).flatmap(
         lambda body: bytes([code]) + body
     )
 )
-short_prompts = st.builds(
-    frames.Prompt,
-    ids,
-    shorts_,
-)
+short_prompts = st.builds(frames.NearPrompt, st.integers(0, 0xFF), shorts_)
 short_frames = st.one_of(
     st.just(frames.Ping()),
     acks,
@@ -76,6 +72,7 @@ ENCODERS = {
     frames.BriefAck: frames.encode_brief_ack,
     frames.Symbol: lambda frame: frames.encode_symbol(*frame),
     frames.Prompt: lambda frame: (frames.encode_prompt if frame.prompt_id % 2 else frames.encode_small_prompt)(*frame),
+    frames.NearPrompt: lambda frame: frames.encode_near_prompt(*frame),
     frames.Patient: lambda frame: frames.PATIENT,
     frames.Challenge: lambda frame: frames.encode_challenge(frame.token),
     frames.Response: lambda frame: frames.encode_response(frame.token),
@@ -87,7 +84,7 @@ ONE_OF_EACH = [
     frames.BriefAck(0xFFFE, 3, 5 * DELAY_UNIT, 9),
     frames.Prompt(3, b"record"),
     frames.Prompt(2, b"0record"),
-    frames.Prompt(0x1234, b"\x1f" + bytes(shorts.SIZES[0x1F] - 1)),
+    frames.NearPrompt(0x12, b"\x1f" + bytes(shorts.SIZES[0x1F] - 1)),
     frames.Challenge(b"12345678"),
     frames.Response(b"87654321"),
     frames.Close(1),
