@@ -18,6 +18,7 @@ import inspect
 import ipaddress
 import json
 import logging
+import math
 import pathlib
 import random
 import statistics
@@ -38,7 +39,8 @@ from ghost.simulation.pair import Pair
 from ghost.simulation.segments import ACK, Codec
 from ghost.simulation.workloads import GATEWAY, Bulk
 from ghost.tunnel.composer import Composer
-from ghost.wire import inner
+from ghost.tunnel.receiver import Receiver
+from ghost.wire import frames, inner
 
 LINKS = {
     "thin64": "rate=64kbit,delay=300ms,queue=1000ms,loss=5%",
@@ -145,9 +147,9 @@ def acknowledgements() -> None:
     sizes: list[int] = []
     frame = Composer.prompt_frame
 
-    def count(self: Composer, prompt_id: int, record: bytes) -> bytes:
-        sizes.append(len(frame(self, prompt_id, record)))
-        return frame(self, prompt_id, record)
+    def count(self: Composer, prompt_id: int, record: bytes, *, is_near: bool) -> bytes:
+        sizes.append(len(frame(self, prompt_id, record, is_near=is_near)))
+        return frame(self, prompt_id, record, is_near=is_near)
 
     for mode in MODES:
         sizes.clear()
@@ -228,7 +230,7 @@ def idle() -> None:
 
 
 def cpu() -> None:
-    """Microseconds to compose a datagram of a flow of noise, least of many rounds."""
+    """Microseconds to compose a datagram of a flow of noise and to take it apart, least of many rounds."""
     here, there = IPv4Address("10.77.0.2"), IPv4Address("10.77.0.1")
     rng = random.Random(1)
     run = [
@@ -244,16 +246,25 @@ def cpu() -> None:
         "headers": Agreement(headers=True),
         "auto": Agreement(headers=True, zstd=True, streams=8),
     }
-    for mode, agreement in modes.items():
-        best = float("inf")
-        for _ in range(10):
-            composer = Composer(agreement)
+    for rate in (1e6, 4e6):
+        best = dict.fromkeys(modes, (math.inf, math.inf))
+        for mode in [*modes] * 15:  # in turns: a busy machine is busy for all of them
+            composer, receiver = Composer(modes[mode]), Receiver(modes[mode])
+            payloads = []
             began = time.perf_counter()
             for number, packet in enumerate(run):
-                composer.add(packet, parsed, rate=1e6, prompt_id=number, now=0.0)
-                composer.compose(1389)
-            best = min(best, (time.perf_counter() - began) / len(run))
-        print(f"composing a full datagram of noise, {mode:8} {best * 1e6:6.2f} us")
+                composer.add(packet, parsed, rate=rate, prompt_id=number, now=0.0)
+                payloads.append(composer.compose(1389))
+            took = time.perf_counter() - began
+            symbols = [frames.Symbol(number, payload) for number, payload in enumerate(payloads)]
+            began = time.perf_counter()
+            for symbol in symbols:
+                receiver.on_symbol(symbol, 0.0)
+                receiver.take_packets()
+            best[mode] = min(best[mode][0], took), min(best[mode][1], time.perf_counter() - began)
+        for mode, (out, back) in best.items():
+            figures = f"{out / len(run) * 1e6:6.2f} us out, {back / len(run) * 1e6:6.2f} us in"
+            print(f"a full datagram of noise at {rate * 8e-6:3.0f} Mbit/s, {mode:8} {figures}")
 
 
 CASES = {"downloads": downloads, "acks": acknowledgements, "keys": keys, "idle": idle, "cpu": cpu}

@@ -13,29 +13,38 @@ PRIOR: Final = 0.1
 """What is assumed before anything is known: the first losses of a lossy path would otherwise wait a round trip for
 their repair, which an inner TCP in slow start takes for congestion."""
 PRIOR_WEIGHT: Final = 8  # packets: after 150 clean ones less than 0.5 % of it is left
+SPARSE_FADING: Final = 0.75
+"""What is left of it after each clean packet where few are sent: a typist's first minute would else go twice."""
 
 
 class LossRate:
     """`rate` in 0..1, what is assumed at first included, and `measured` without it.
 
+    `sparse` is the rate for traffic so thin that what is lost may be mended after its loss.
     `burst` is the mean length of a run of lost packets, 1 when losses are independent or rare.
     """
 
-    __slots__ = ("rate", "measured", "burst", "_samples", "_run", "_last_lost", "_runs")
+    __slots__ = ("rate", "measured", "burst", "_has_lost", "_samples", "_run", "_last_lost", "_runs")
 
     def __init__(self) -> None:
         self.rate = PRIOR
         self.measured = 0.0
         self.burst = 1.0
+        self._has_lost = False
         self._samples = 0
         self._run = 0
         self._last_lost = -2
         self._runs = 0
 
+    @property
+    def sparse(self) -> float:
+        return self.rate if self._has_lost else min(self.rate, PRIOR * SPARSE_FADING**self._samples)
+
     def update(self, acked: list[SentPacket], lost: list[SentPacket]) -> None:
         for _ in acked:
             self._note(0.0)
         for packet in lost:
+            self._has_lost = True
             self._note(1.0)
             if packet.number == self._last_lost + 1:
                 self._run += 1

@@ -35,6 +35,7 @@ NUDGE_AFTER: Final = 1.0
 to an address that it moved to, and what asked for that may have been lost."""
 AMPLIFICATION: Final = 3
 LEAST_DATAGRAM: Final = 128  # bytes: holds all control frames that may wait
+FULL_ACK_INTERVAL: Final = 4.0  # seconds from one to the next, where brief ones do: clocks and counters must not rest
 CHALLENGE_INTERVAL: Final = 0.25  # seconds
 
 
@@ -73,7 +74,9 @@ class Connection:
         self._is_server = is_server
         self._rng = rng
         self._replay = ReplayWindow()
+        self._packet_number = -1  # of the packet that is being read
         self._acks = AckTracker()
+        self._full_ack_at = now
         self._control: list[bytes] = []
         self._is_control_eliciting = False
         self._keepalive_at = now + self._keepalive_interval()
@@ -99,6 +102,7 @@ class Connection:
             raise PeerError("replayed")
         is_newest = packet_number > self._replay.largest
         self._replay.mark(packet_number)
+        self._packet_number = packet_number
         self.epochs.confirm(epoch, now)
         self.last_contact = now
         self.sender.on_contact()
@@ -108,12 +112,14 @@ class Connection:
             self._move(address, now)
         if address == self.address:
             self._credit += AMPLIFICATION * len(datagram)
-        is_eliciting = is_urgent = False
+        is_eliciting = is_urgent = is_patient = False
         fault: PeerError | None = None
         try:
             for frame in frames.decode(plaintext):
-                is_eliciting |= not isinstance(frame, (frames.Ack, frames.Close))
-                is_urgent |= isinstance(frame, frames.Ping)
+                if not isinstance(frame, _SILENT):
+                    is_eliciting = True
+                    is_urgent |= isinstance(frame, frames.Ping)
+                    is_patient |= isinstance(frame, _PATIENT)
                 try:
                     _HANDLERS[type(frame)](self, frame, now)
                 except PeerError as error:  # what stands behind it is acknowledged too, so it must count
@@ -121,7 +127,13 @@ class Connection:
             if fault is not None:
                 raise fault
         finally:  # an authentic packet is acknowledged even if a frame of it made no sense
-            self._acks.on_packet(packet_number, is_ack_eliciting=is_eliciting, is_urgent=is_urgent, now=now)
+            self._acks.on_packet(
+                packet_number,
+                is_ack_eliciting=is_eliciting,
+                is_urgent=is_urgent,
+                is_patient=is_patient and not is_urgent,
+                now=now,
+            )
             for lost in self.receiver.take_lost():
                 self._queue_control(frames.encode_lost(lost), is_eliciting=True)
             if is_eliciting and not self._is_server:
@@ -259,6 +271,17 @@ class Connection:
     def _encode_ack(self, now: float) -> bytes:
         first, bitmap = self._acks.state()
         floor, symbols = self.receiver.window.report()
+        run = self._acks.run()
+        if run and now < self._full_ack_at and not symbols and not self.receiver.rank:
+            return frames.encode_brief_ack(
+                frames.BriefAck(
+                    largest=self._acks.newest & 0xFFFF,
+                    run=run,
+                    delay=now - self._acks.newest_time,
+                    symbol_floor=floor & 0xFFFF,
+                )
+            )
+        self._full_ack_at = now + FULL_ACK_INTERVAL
         return frames.encode_ack(
             frames.Ack(
                 first=first & 0xFFFFFFFF,
@@ -289,22 +312,33 @@ class Connection:
     def _keepalive_interval(self) -> float:
         return KEEPALIVE + self._rng.random() * KEEPALIVE_SPREAD
 
-    def _on_ping(self, frame: frames.Ping, now: float) -> None:
+    def _on_nothing(self, frame: frames.Ping | frames.Patient, now: float) -> None:
         pass
 
     def _on_ack(self, frame: frames.Ack, now: float) -> None:
         self.sender.on_ack(frame, now)
 
+    def _on_brief_ack(self, frame: frames.BriefAck, now: float) -> None:
+        self.sender.on_brief_ack(frame, now)
+
     def _on_symbol(self, frame: frames.Symbol, now: float) -> None:
         self.epochs.current.has_carried_data = True
         self.receiver.on_symbol(frame, now)
+
+    def _on_patient_symbol(self, frame: frames.PatientSymbol, now: float) -> None:
+        self.epochs.current.has_carried_data = True
+        self.receiver.on_patient_symbol(frame, now)
 
     def _on_repair(self, frame: frames.Repair, now: float) -> None:
         self.receiver.on_repair(frame, now)
 
     def _on_prompt(self, frame: frames.Prompt, now: float) -> None:
         self.epochs.current.has_carried_data = True
-        self.receiver.on_prompt(frame)
+        self.receiver.on_prompt(frame, self._packet_number)
+
+    def _on_near_prompt(self, frame: frames.NearPrompt, now: float) -> None:
+        self.epochs.current.has_carried_data = True
+        self.receiver.on_near_prompt(frame, self._packet_number)
 
     def _on_challenge(self, frame: frames.Challenge, now: float) -> None:
         self._queue_control(frames.encode_response(frame.token), is_eliciting=False)
@@ -320,12 +354,18 @@ class Connection:
         self.closed_by_peer = frames.CLOSE_REASONS.get(frame.reason, "unknown reason")
 
 
+_PATIENT: Final = (frames.PatientSymbol, frames.Patient)
+_SILENT: Final = (frames.Ack, frames.BriefAck, frames.Close)  # ask for no acknowledgement
 _HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
-    frames.Ping: Connection._on_ping,
+    frames.Ping: Connection._on_nothing,
     frames.Ack: Connection._on_ack,
+    frames.BriefAck: Connection._on_brief_ack,
     frames.Symbol: Connection._on_symbol,
+    frames.PatientSymbol: Connection._on_patient_symbol,
     frames.Repair: Connection._on_repair,
     frames.Prompt: Connection._on_prompt,
+    frames.NearPrompt: Connection._on_near_prompt,
+    frames.Patient: Connection._on_nothing,
     frames.Challenge: Connection._on_challenge,
     frames.Response: Connection._on_response,
     frames.Lost: Connection._on_lost,

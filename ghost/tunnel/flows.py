@@ -18,6 +18,7 @@ from ghost.compression import tcp
 from ghost.compression.credentials import Watch
 from ghost.compression.payload import Shrinkage
 from ghost.compression.references import PromptMemory
+from ghost.tunnel.dialogue import Dialogue
 from ghost.wire.inner import TCP, Inner, is_behind, tcp_sequence
 from ghost.wire.records import MAX_FLOWS
 
@@ -60,6 +61,7 @@ class Flow:
         "packets",
         "queued_bytes",
         "deficit",
+        "dialogue",
         "is_in_turn",
         "shrinkage",
         "prompt_memory",
@@ -79,6 +81,7 @@ class Flow:
         self.is_in_turn = False
         self.shrinkage = Shrinkage()
         self.prompt_memory = PromptMemory()
+        self.dialogue = Dialogue()
         self.watch = Watch()
         self._hinted_to: int | None = None
         self._level = 0.0

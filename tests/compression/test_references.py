@@ -23,7 +23,7 @@ RESTORABLE = {
 
 
 def _restore(table: ReferenceTable, record: bytes, prompt_id: int) -> bytes:
-    return table.restore(record, prompt_id, expand=unpad)
+    return table.restore(record, prompt_id, expand=unpad, packet_number=prompt_id)
 
 
 def restore(table: ReferenceTable, record: bytes, prompt_id: int) -> bytes:
@@ -54,8 +54,13 @@ def test_acknowledgements_of_a_download_take_eight_bytes_each(make_tcp: Make) ->
         packet = acknowledgement(make_tcp, number)
         record = references.compress(packet, TCP, memory, prompt_id=number, now=now)
         assert restore(table, record, number) == packet
-        frame = frames.encode_small_prompt(number, record)
-        assert frames.decode(frame) == [frames.Prompt(number, record)]
+        if references.is_near:
+            frame = frames.encode_near_prompt(number, record)
+            assert frames.decode(frame) == [frames.NearPrompt(number & 0xFF, record)]
+            assert table.near_id(record, number & 0xFF, packet_number=number) == number
+        else:
+            frame = frames.encode_small_prompt(number, record)
+            assert frames.decode(frame) == [frames.Prompt(number, record)]
         sizes.append(len(frame))
         under_way.append((now + 0.1, number))
     mean = sum(sizes[50:]) / len(sizes[50:])

@@ -140,7 +140,12 @@ def test_a_damaged_piece_restores_or_is_a_peers_fault(data: st.DataObject) -> No
 def test_the_dictionaries_are_those_of_the_feature() -> None:
     """Another text is another feature: the peers of today would restore garbage."""
     digests = {kind.name: hashlib.blake2s(content, digest_size=8).hexdigest() for kind, content in DICTIONARIES.items()}
-    assert digests == {"NONE": "ef2a8b78dd80da9c", "WEB": "c68c35b9433c0c3c", "TLS": "ad595e9e843eea4c"}
+    assert digests == {
+        "NONE": "ef2a8b78dd80da9c",
+        "WEB": "c68c35b9433c0c3c",
+        "TLS": "ad595e9e843eea4c",
+        "DNS": "a39bbd121210fb47",
+    }
 
 
 def test_a_dictionary_helps_the_first_packet() -> None:
