@@ -162,7 +162,7 @@ class FlowQueue:
         size = len(packet)
         limit = max(LEAST_QUEUE, rate * MAX_QUEUE_SECONDS)
         if flow.is_tcp and flow.queued_bytes + size > limit:
-            limit *= PATIENCE
+            limit = max(1.5 * LEAST_QUEUE, PATIENCE * rate * MAX_QUEUE_SECONDS)
             hint = flow.take_hint() if flow.packets else 0
             self.bytes -= hint
             self.dropped += hint > 0
