@@ -29,7 +29,7 @@ PROGRAM = (sys.executable, str(ROOT / "ghosttunnel.py"))
 LINK = "rate=10mbit,delay=50ms±5ms,loss={loss}%"
 STORY = ((12, 2), (12, 30), (10, 50), (12, 20), (60, 30))
 """Seconds, and the loss in per cent meanwhile."""
-PICTURES = (
+PICTURES: tuple[tuple[str, Side, int, int, tuple[str, ...]], ...] = (
     ("dashboard-80x24", "a", 80, 24, ("d",)),
     ("dashboard-120x40", "a", 120, 40, ("d",)),
     ("peers-80x24", "b", 80, 24, ("p",)),
