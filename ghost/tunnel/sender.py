@@ -346,12 +346,15 @@ class Sender:
         if not self._coding_window():
             return self._window.next_missing() is not None
         has_room = self.congestion.is_starting or not self._has_new()
-        if LONG_PACKET * self.congestion.rate < FULL_PACKET and not self._is_sparse():
-            has_room = False
+        has_room = has_room and not self._is_thin()
         return self._repairs.is_repair_due(self._loss(), is_app_limited=has_room)
 
     def _coding_window(self) -> int:
         return coding_window(self._loss(), self.congestion.rate)
+
+    def _is_thin(self) -> bool:
+        """Whether what is redundant always takes somebody's place."""
+        return LONG_PACKET * self.congestion.rate < FULL_PACKET and not self._is_sparse()
 
     def _is_sparse(self) -> bool:
         return self._in_flight.bytes_in_flight <= SPARSE_FLIGHT and not self.composer.has_data
@@ -485,7 +488,7 @@ class Sender:
             late=self._in_flight.lateness * awaited,
             arrived=arrived,
             redundant=ack.redundant,
-            is_app_limited=newest.is_app_limited,
+            is_app_limited=newest.is_app_limited and not self._is_thin(),
             now=now,
         )
         arrived_at = None if ack.received_clock is None else self._peer_clock / 1e6
