@@ -265,7 +265,7 @@ class LogScreen(Screen):
 
 class OptionsScreen(Screen):
     tab = Tab("o", "Options")
-    keys = "enter edit  s save"
+    keys = "enter edit  s save  q quit"
 
     def __init__(self, context: Context, desk: OptionsDesk, save: Save) -> None:
         super().__init__(context)
