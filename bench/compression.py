@@ -22,6 +22,7 @@ import math
 import pathlib
 import random
 import statistics
+import struct
 import subprocess
 import sys
 import tarfile
@@ -34,6 +35,8 @@ from pydoc_data.topics import topics
 
 from ghost.chaos.spec import parse
 from ghost.compression.agreement import Agreement
+from ghost.compression.dictionaries import Kind
+from ghost.compression.payload import PacketCompressor, Shrinkage, pad
 from ghost.simulation import packets
 from ghost.simulation.pair import Pair
 from ghost.simulation.segments import ACK, Codec
@@ -229,6 +232,34 @@ def idle() -> None:
         print(f"an idle day, {profile:6} {(wire_bytes(pair) - before) / 1e6:5.2f} MB")
 
 
+def names() -> None:
+    """Questions and answers of DNS for names of the text's words, with and without the dictionary."""
+    rng, words = (
+        random.Random(1),
+        [word for word in text().decode().lower().split() if word.isalpha() and len(word) < 20],
+    )
+    messages = []
+    for _ in range(300):
+        host, suffix, extension = rng.choice(words), rng.choice(("com", "net", "org", "de", "io")), rng.random() < 0.5
+        labels = (rng.choice(("www", "api", "cdn", "mail", "img")), host + rng.choice(words)[:6], suffix)
+        name = b"".join(bytes((len(label),)) + label.encode() for label in labels) + b"\0"
+        kind, count = rng.choice(((1, 4), (28, 16))), rng.randrange(1, 5)
+        records = [
+            b"\xc0\x0c" + struct.pack(">HHIH", kind[0], 1, rng.randrange(20, 600), kind[1]) + rng.randbytes(kind[1])
+            for _ in range(count)
+        ]
+        tail = (b"\0\0\x29\x04\xd0" + bytes(6)) * extension
+        for flags, answers in ((0x0100, []), (0x8180, records)):
+            head = struct.pack(">HHHHHH", rng.randrange(1 << 16), flags, 1, len(answers), 0, extension)
+            messages.append(head + name + struct.pack(">HH", kind[0], 1) + b"".join(answers) + tail)
+    for kind_ in (Kind.NONE, Kind.DNS):
+        compressor, sent = PacketCompressor(), 0
+        for message in messages:
+            body = compressor.compress(message, Shrinkage(), kind_)
+            sent += min(len(message), len(message) if body is None else len(pad(body, kind=kind_)))
+        print(f"messages of DNS, dictionary {kind_.name:5} {sent / sum(map(len, messages)):5.2f} of their bytes")
+
+
 def cpu() -> None:
     """Microseconds to compose a datagram of a flow of noise and to take it apart, least of many rounds."""
     here, there = IPv4Address("10.77.0.2"), IPv4Address("10.77.0.1")
@@ -267,7 +298,7 @@ def cpu() -> None:
             print(f"a full datagram of noise at {rate * 8e-6:3.0f} Mbit/s, {mode:8} {figures}")
 
 
-CASES = {"downloads": downloads, "acks": acknowledgements, "keys": keys, "idle": idle, "cpu": cpu}
+CASES = {"downloads": downloads, "acks": acknowledgements, "keys": keys, "idle": idle, "names": names, "cpu": cpu}
 
 
 def main() -> int:
