@@ -32,6 +32,7 @@ EFFORTS: Final = ((64e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK
 HEADERS_BELOW: Final = 2.5e6
 """Bytes a second from which the headers of a flow that does not shrink are left as they are: they are 3 % of it, while
 5 us a packet at each end are what counts then."""
+RATE_SHARE: Final = 1 / 1024  # of a packet in the average rate: what is hoped for while a rate is found must not count
 GAIN_SHARE: Final = 1 / 32  # of a packet in the average of what compression gains
 LEAST_GAIN: Final = 1.25  # from which queues are measured anew: headers alone gain less
 SMALLEST_STREAMED: Final = 32  # bytes of payload
@@ -68,6 +69,7 @@ class Composer:
         "_staged",
         "_streams",
         "_suspects",
+        "_usual_rate",
     )
 
     def __init__(self, agreement: Agreement) -> None:
@@ -80,7 +82,7 @@ class Composer:
         self._has_dns = agreement.dns
         self._has_headers = agreement.headers
         self._queue = FlowQueue()
-        self._rate = 0.0
+        self._rate = self._usual_rate = 0.0
         self._references = References()
         self._streams = Streams(agreement.streams)
         self._suspects: dict[bytes, None] = {}
@@ -112,6 +114,7 @@ class Composer:
         if len(packet) <= LARGEST_PROMPT and (inner.is_pure_ack or is_sparse):
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         self._rate = rate
+        self._usual_rate += (rate - self._usual_rate) * RATE_SHARE
         self._queue.push(flow, packet, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
         return None
 
@@ -202,7 +205,7 @@ class Composer:
 
     def _pack_in_order(self, flow: Flow, packet: bytes) -> tuple[int, bytes]:
         lane = flow.lane
-        if self._rate >= HEADERS_BELOW and (self._compressor is None or flow.shrinkage.rest > 1):
+        if self._usual_rate >= HEADERS_BELOW and (self._compressor is None or flow.shrinkage.rest > 1):
             flow.shrinkage.rest = max(0, flow.shrinkage.rest - 1)  # with the last of them there is a header again
             lane.header = None
             return records.Encoding.PLAIN, packet
