@@ -119,6 +119,11 @@ class ExcessLoss:
     def _judge(self, rate: float, inflation: float) -> Verdict:
         self.loss = self._lost / self._packets
         before, self._before = self._before, None
+        if before is not None and self.loss - before > DEVIATIONS_FALLEN * self._deviation(
+            before, self._packets, inflation
+        ):
+            self._before = self.loss  # it has become worse meanwhile: another cause, another trial
+            return Verdict.EXCESS
         if before is not None:
             has_fallen = before - self.loss > DEVIATIONS_FALLEN * self._deviation(before, self._packets, inflation)
             is_innocent = self.loss > STAYS * before or not has_fallen
