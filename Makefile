@@ -17,9 +17,9 @@ $(READY): setup.cfg pyproject.toml packaging/setup.sh
 	@PYTHON='$(PYTHON)' packaging/setup.sh
 	@touch $@
 
-build: dist/ghosttunnel.pyz ## make the wheel and the one-file program dist/ghosttunnel.pyz
+build: dist/ghosttunnel ## make the wheel, the one-file program dist/ghosttunnel.pyz and the binary dist/ghosttunnel
 
-dist/ghosttunnel.pyz: $(READY) $(SOURCES) packaging/build.sh packaging/pyz_main.py packaging/replace_main.py
+dist/ghosttunnel: $(READY) $(SOURCES) packaging/build.sh packaging/pyz_main.py packaging/replace_main.py
 	@packaging/build.sh
 
 test: setup ## run all tests: units side by side, then real kernels in network namespaces one by one

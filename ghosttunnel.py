@@ -1,11 +1,12 @@
 """The program's entry: patch first, then run the command line.
 
-It is a script (`python ghosttunnel.py`), the console script `ghosttunnel` and the entry point of
-ghosttunnel.pyz. Importing it changes nothing; only main() patches.
+It is a script (`python ghosttunnel.py`), the console script `ghosttunnel`, the entry point of ghosttunnel.pyz and the
+start of the binary. Importing it changes nothing; only main() patches.
 """
 
 from __future__ import annotations
 
+import runpy
 import sys
 
 
@@ -20,6 +21,14 @@ def main() -> int:
     gevent replaces the blocking parts of the standard library. Whatever is imported before that may keep a
     blocking original and then stall the tunnel, hence the imports inside.
     """
+    if getattr(sys, "frozen", False):
+        from ghost.runtime.entry import thaw
+
+        module = thaw()
+        if module is not None:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            return 0
+
     if needs_no_greenlets(sys.argv[1:]):
         from ghost import cli
 

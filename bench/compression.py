@@ -18,9 +18,11 @@ import inspect
 import ipaddress
 import json
 import logging
+import math
 import pathlib
 import random
 import statistics
+import struct
 import subprocess
 import sys
 import tarfile
@@ -33,12 +35,15 @@ from pydoc_data.topics import topics
 
 from ghost.chaos.spec import parse
 from ghost.compression.agreement import Agreement
+from ghost.compression.dictionaries import Kind
+from ghost.compression.payload import PacketCompressor, Shrinkage, pad
 from ghost.simulation import packets
 from ghost.simulation.pair import Pair
 from ghost.simulation.segments import ACK, Codec
 from ghost.simulation.workloads import GATEWAY, Bulk
 from ghost.tunnel.composer import Composer
-from ghost.wire import inner
+from ghost.tunnel.receiver import Receiver
+from ghost.wire import frames, inner
 
 LINKS = {
     "thin64": "rate=64kbit,delay=300ms,queue=1000ms,loss=5%",
@@ -145,9 +150,9 @@ def acknowledgements() -> None:
     sizes: list[int] = []
     frame = Composer.prompt_frame
 
-    def count(self: Composer, prompt_id: int, record: bytes) -> bytes:
-        sizes.append(len(frame(self, prompt_id, record)))
-        return frame(self, prompt_id, record)
+    def count(self: Composer, prompt_id: int, record: bytes, *, is_near: bool) -> bytes:
+        sizes.append(len(frame(self, prompt_id, record, is_near=is_near)))
+        return frame(self, prompt_id, record, is_near=is_near)
 
     for mode in MODES:
         sizes.clear()
@@ -227,8 +232,36 @@ def idle() -> None:
         print(f"an idle day, {profile:6} {(wire_bytes(pair) - before) / 1e6:5.2f} MB")
 
 
+def names() -> None:
+    """Questions and answers of DNS for names of the text's words, with and without the dictionary."""
+    rng, words = (
+        random.Random(1),
+        [word for word in text().decode().lower().split() if word.isalpha() and len(word) < 20],
+    )
+    messages = []
+    for _ in range(300):
+        host, suffix, extension = rng.choice(words), rng.choice(("com", "net", "org", "de", "io")), rng.random() < 0.5
+        labels = (rng.choice(("www", "api", "cdn", "mail", "img")), host + rng.choice(words)[:6], suffix)
+        name = b"".join(bytes((len(label),)) + label.encode() for label in labels) + b"\0"
+        kind, count = rng.choice(((1, 4), (28, 16))), rng.randrange(1, 5)
+        records = [
+            b"\xc0\x0c" + struct.pack(">HHIH", kind[0], 1, rng.randrange(20, 600), kind[1]) + rng.randbytes(kind[1])
+            for _ in range(count)
+        ]
+        tail = (b"\0\0\x29\x04\xd0" + bytes(6)) * extension
+        for flags, answers in ((0x0100, []), (0x8180, records)):
+            head = struct.pack(">HHHHHH", rng.randrange(1 << 16), flags, 1, len(answers), 0, extension)
+            messages.append(head + name + struct.pack(">HH", kind[0], 1) + b"".join(answers) + tail)
+    for kind_ in (Kind.NONE, Kind.DNS):
+        compressor, sent = PacketCompressor(), 0
+        for message in messages:
+            body = compressor.compress(message, Shrinkage(), kind_)
+            sent += min(len(message), len(message) if body is None else len(pad(body, kind=kind_)))
+        print(f"messages of DNS, dictionary {kind_.name:5} {sent / sum(map(len, messages)):5.2f} of their bytes")
+
+
 def cpu() -> None:
-    """Microseconds to compose a datagram of a flow of noise, least of many rounds."""
+    """Microseconds to compose a datagram of a flow of noise and to take it apart, least of many rounds."""
     here, there = IPv4Address("10.77.0.2"), IPv4Address("10.77.0.1")
     rng = random.Random(1)
     run = [
@@ -244,19 +277,30 @@ def cpu() -> None:
         "headers": Agreement(headers=True),
         "auto": Agreement(headers=True, zstd=True, streams=8),
     }
-    for mode, agreement in modes.items():
-        best = float("inf")
-        for _ in range(10):
-            composer = Composer(agreement)
+    for rate in (1e6, 4e6):
+        best = dict.fromkeys(modes, (math.inf, math.inf))
+        ends = {mode: (Composer(agreement), Receiver(agreement)) for mode, agreement in modes.items()}
+        for turn, mode in enumerate([*modes] * 15):  # in turns: a busy machine is busy for all of them
+            composer, receiver = ends[mode]
+            first = turn // len(modes) * len(run)
+            payloads = []
             began = time.perf_counter()
             for number, packet in enumerate(run):
-                composer.add(packet, parsed, rate=1e6, prompt_id=number, now=0.0)
-                composer.compose(1389)
-            best = min(best, (time.perf_counter() - began) / len(run))
-        print(f"composing a full datagram of noise, {mode:8} {best * 1e6:6.2f} us")
+                composer.add(packet, parsed, rate=rate, prompt_id=number, now=0.0)
+                payloads.append(composer.compose(1389))
+            took = time.perf_counter() - began
+            symbols = [frames.Symbol(number, payload) for number, payload in enumerate(payloads, first)]
+            began = time.perf_counter()
+            for symbol in symbols:
+                receiver.on_symbol(symbol, 0.0)
+                receiver.take_packets()
+            best[mode] = min(best[mode][0], took), min(best[mode][1], time.perf_counter() - began)
+        for mode, (out, back) in best.items():
+            figures = f"{out / len(run) * 1e6:6.2f} us out, {back / len(run) * 1e6:6.2f} us in"
+            print(f"a full datagram of noise at {rate * 8e-6:3.0f} Mbit/s, {mode:8} {figures}")
 
 
-CASES = {"downloads": downloads, "acks": acknowledgements, "keys": keys, "idle": idle, "cpu": cpu}
+CASES = {"downloads": downloads, "acks": acknowledgements, "keys": keys, "idle": idle, "names": names, "cpu": cpu}
 
 
 def main() -> int:

@@ -24,6 +24,10 @@ MAX_SYMBOL: Final = MAX_DATAGRAM - PACKET_OVERHEAD - 1 - 6 - MAX_MEMBERS_SIZE - 
 """Bytes of records in a symbol, 1389: a repair over it (6 of frame head, 2 of unit size) must fit a datagram, with a
 PING before it. What a source packet is shorter by has room for an acknowledgement."""
 
+PATIENCE: Final = 0.15
+"""Seconds for which an acknowledgement of little may wait for company, a tunnel's as well as a TCP's: with the 40 ms by
+which Linux itself delays one it stays below the 200 ms that every TCP must bear before it sends again."""
+
 INNER_MTU: Final = MAX_SYMBOL - 5
 """A full inner packet with its record's head (kind, flow, sequence) fills one symbol."""
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make dist/ghosttunnel-*.whl and dist/ghosttunnel.pyz, the program with all its dependencies in one file.
+# Make dist/ghosttunnel-*.whl, dist/ghosttunnel.pyz, the program with all its dependencies in one file, and
+# dist/ghosttunnel, the same with a Python inside.
 #
 # The .pyz runs under the Python version and processor that it was built with, since it holds compiled modules. It unpacks
 # itself once: below $SHIV_ROOT where that is set, else where pyz_main.py says. The same sources, dependencies and tools
@@ -36,4 +37,12 @@ unfinished=build/ghosttunnel.pyz
     --output-file $unfinished
 "$python" packaging/replace_main.py $unfinished packaging/pyz_main.py
 mv $unfinished dist/ghosttunnel.pyz
-ls -sh "$wheel" dist/ghosttunnel.pyz
+
+# The binary needs no Python, only a C library that is not older than this machine's. Commands and cryptographic backends
+# are imported by name, hence the submodules; what a dependency would drag in and nobody calls is left out.
+echo "build: dist/ghosttunnel"
+PYTHONPATH=$tree "$python" -m PyInstaller --log-level ERROR --noconfirm --onefile --strip --name ghosttunnel \
+    --distpath dist --workpath build/binary --specpath build/binary --paths "$PWD/$tree" \
+    --collect-submodules ghost --exclude-module matplotlib --exclude-module tkinter --exclude-module test \
+    --exclude-module setuptools $tree/ghosttunnel.py
+ls -sh "$wheel" dist/ghosttunnel.pyz dist/ghosttunnel

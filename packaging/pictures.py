@@ -29,7 +29,7 @@ PROGRAM = (sys.executable, str(ROOT / "ghosttunnel.py"))
 LINK = "rate=10mbit,delay=50ms±5ms,loss={loss}%"
 STORY = ((12, 2), (12, 30), (10, 50), (12, 20), (60, 30))
 """Seconds, and the loss in per cent meanwhile."""
-PICTURES = (
+PICTURES: tuple[tuple[str, Side, int, int, tuple[str, ...]], ...] = (
     ("dashboard-80x24", "a", 80, 24, ("d",)),
     ("dashboard-120x40", "a", 120, 40, ("d",)),
     ("peers-80x24", "b", 80, 24, ("p",)),
@@ -41,7 +41,7 @@ PICTURES = (
         24,
         ("c", "Down", "Right", "Right", "Right", "Down", "Down", "Right", "Right", "Down", "Right"),
     ),
-    ("options-80x24", "b", 80, 24, ("o", "Down", "Down", "Down", "Down", "Enter", "9", "5", "8", "x")),
+    ("options-80x24", "b", 80, 24, ("o", *["Down"] * 7, "Enter", "9", "5", "8", "x")),
     ("log-80x24", "b", 80, 24, ("l",)),
 )
 """Name, side whose dashboard it is, size, keys to be pressed before."""

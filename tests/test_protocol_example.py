@@ -181,7 +181,7 @@ def headers() -> dict[str, bytes]:
         "prompt 1": shorts[1],
         "prompt 2": shorts[2],
         "prompt 3": shorts[3],
-        "frame of prompt 3": frames.encode_small_prompt(3, shorts[3]),
+        "frame of prompt 3": frames.encode_near_prompt(3, shorts[3]),
         "udp packet": UDP_PACKET,
         "alone": exchange.encode(parsed[0]) + parsed[1],
     }

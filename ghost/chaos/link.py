@@ -142,6 +142,8 @@ class Link:
 
     def deliver(self, now: float) -> list[bytes]:
         """All packets that have arrived by now, in the order of their arrival."""
+        if not self._heap or self._heap[0][0] > now:
+            return []
         return [packet for packet, _ in self._take(self._heap, now)]
 
     def deliver_flows(self, now: float) -> list[tuple[bytes, Hashable]]:

@@ -22,8 +22,8 @@ DEFAULT_FILE = "/etc/ghost.conf"
 
 _NAMES = {"server": ServerConfig.OPTIONS, "client": ClientConfig.OPTIONS}
 _DEVICES: dict[tuple[str, ...], str] = {("server",): "ghosts", ("client",): "ghostc"}
-_AT_ONCE = ("log-level", "log-format")
-_NEXT_CONNECTION = ("profile", "compression", "max-rate")
+_AT_ONCE = ("log-level", "log-format", "max-rate")
+_NEXT_CONNECTION = ("profile", "compression")
 _ELSEWHERE = ("tui", "ascii")  # how somebody looks at it is no matter of the file
 
 

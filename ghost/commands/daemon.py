@@ -126,8 +126,8 @@ class Reload:
     `apply` is called with the new configuration; the log follows by itself.
     """
 
-    AT_ONCE = ("log_level", "log_format")
-    NEXT_CONNECTION = ("profile", "compression", "max_rate_bps")
+    AT_ONCE = ("log_level", "log_format", "max_rate_bps")
+    NEXT_CONNECTION = ("profile", "compression")
 
     def __init__(self, config: CommonConfig, read: Callable[[], CommonConfig], apply: Callable[[Any], None]) -> None:
         self._config = config

@@ -94,7 +94,7 @@ def compare(link: LinkSpec, *, seconds: int, seed: int) -> int:
         pair.impaired(link, seed=seed)
         print(f"Link, each way: {link}")
         outside = _measure(pair, stop, "outside", ADDRESSES["b"], seconds=seconds, seed=seed)
-        up_after = start_tunnel(pair, stop, Path(folder))
+        up_after = start_tunnel(pair, stop, Path(folder), link=link)
         print(f"The tunnel is up after {up_after:.1f} s.")
         inside = _measure(pair, stop, "inside", INNER_SERVER, seconds=seconds, seed=seed)
     print()

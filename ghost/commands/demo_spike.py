@@ -1,8 +1,8 @@
 """`ghosttunnel demo --spike`: one download inside the tunnel, while the link gets worse, falls silent and recovers.
 
-The loss takes six steps, 0 -> 30 -> 50 -> silence -> 30 -> 0 %, each way, and a line a second shows it beside the
-goodput. At the end comes a row for each step, a chart, and for each promise whether it was kept. The download's own
-reports drive the steps, so no line mixes two of them.
+The loss takes six steps, 0 -> 30 -> 50 -> silence -> 30 -> 0 %, each way. The dashboard shows it, or a line a second
+beside the goodput (demo_board.py). At the end comes a row for each step, a chart, and for each promise whether it was
+kept. The download's own reports drive the steps, so no line mixes two of them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
 
 from ghost.chaos.spec import LinkSpec
+from ghost.commands.demo_board import SILENCE, Lines, Second, View, view_on
 from ghost.commands.demo_stage import INNER_SERVER, Download, Echoes, Interruption, Pings, Report, start_tunnel
 from ghost.runtime.namespaces import NamespacePair
 
-SILENCE = 1.0
-"""The loss that is a blackout."""
 LOSSES = (0.0, 0.3, 0.5, SILENCE, 0.3, 0.0)
 SECONDS = 7
 """For each step but the blackout: time to learn of the change, and to see what is made of it."""
@@ -34,18 +32,7 @@ LATENCY = 0.1
 RETURN = 3.0
 """Seconds after the blackout until the download must go on. The tunnel probes at least every second, and after some
 seconds of silence the inner TCP may wait for about as long as those lasted."""
-_BAR = 30
 _LEVELS = " ▁▂▃▄▅▆▇█"
-
-
-@dataclass(frozen=True, slots=True)
-class Second:
-    """One second of the download, or what is left of it in a step: when it ended, and the goodput in it."""
-
-    time: float
-    loss: float
-    rate_bps: float
-    received: int
 
 
 @dataclass(slots=True)
@@ -60,26 +47,6 @@ class Step:
     echoes: Echoes = field(default_factory=lambda: Echoes(0, []))
 
 
-class View(Protocol):
-    """What shows the download while it runs."""
-
-    def show(self, second: Second) -> None: ...
-
-
-class Lines:
-    """A line a second; `scale_bps` is the goodput of a full bar."""
-
-    def __init__(self, scale_bps: float | None) -> None:
-        self._scale = scale_bps
-
-    def show(self, second: Second) -> None:
-        rate = second.rate_bps
-        bar = "#" * round(_BAR * min(1.0, rate / (self._scale or max(rate, 1.0))))
-        state = "silence  " if second.loss == SILENCE else f"loss {second.loss:4.0%}"
-        received = f"{rate / 1e6:6.2f} Mbit/s {second.received / 1e6:7.2f} MB"
-        print(f"{second.time:3.0f} s  {state}  [{bar:.<{_BAR}}] {received}", flush=True)
-
-
 def run(link: LinkSpec, *, seconds: int, seed: int, plot: Callable[[list[Second]], None] | None = None) -> int:
     """`seconds` for each step; 0 if every promise was kept, 1 otherwise."""
     links = [replace(link, loss=loss, burst=1.0 if loss == SILENCE else link.burst) for loss in LOSSES]
@@ -88,8 +55,9 @@ def run(link: LinkSpec, *, seconds: int, seed: int, plot: Callable[[list[Second]
         pair.impaired(links[0], seed=seed)
         names = " -> ".join("silence" if loss == SILENCE else f"{loss:.0%}" for loss in LOSSES)
         print(f"Link, each way: {links[0]}, loss {names}", flush=True)
-        print(f"The tunnel is up after {start_tunnel(pair, stop, Path(folder)):.1f} s.", flush=True)
-        steps, last = _download(pair, stop, links, lengths(seconds), seed, Lines(link.rate_bps))
+        print(f"The tunnel is up after {start_tunnel(pair, stop, Path(folder), link=link):.1f} s.", flush=True)
+        with view_on(Path(folder) / "server", Lines(link.rate_bps)) as view:
+            steps, last = _download(pair, stop, links, lengths(seconds), seed, view)
     each = [second for step in steps for second in step.seconds]
     print()
     print("\n".join([*table(steps), "", *chart(each, link.rate_bps), ""]))

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ghost.chaos.spec import LinkSpec
 from ghost.errors import GhostError
 from ghost.runtime.entry import entry_command, module_command
 from ghost.runtime.namespaces import ADDRESSES, LineReader, NamespacePair, end
@@ -134,10 +135,18 @@ class Pings:
         return Echoes(self._count, []) if line is None else Echoes(**json.loads(line))
 
 
-def start_tunnel(pair: NamespacePair, stop: Interruption, folder: Path, program: Sequence[str] | None = None) -> float:
+def start_tunnel(
+    pair: NamespacePair,
+    stop: Interruption,
+    folder: Path,
+    program: Sequence[str] | None = None,
+    *,
+    link: LinkSpec | None = None,
+) -> float:
     """Start a server and a client, their state in `folder`; returns the seconds from client to first answer.
 
-    `program` begins the command line of ghosttunnel, by default of the one that runs.
+    `program` begins the command line of ghosttunnel, by default of the one that runs. Where the clock leaps on `link`,
+    it is the client's.
     """
     endpoint = f"{ADDRESSES['b']}:{TUNNEL_PORT}"
     program = program or entry_command()
@@ -148,6 +157,8 @@ def start_tunnel(pair: NamespacePair, stop: Interruption, folder: Path, program:
     started = time.monotonic()
     log = folder / "client.log"
     options = [f"--state-dir={folder / 'client'}", "--tun-name=ghostc", "--no-default-route"]
+    if link is not None and link.jump:
+        options.append(f"--chaos={LinkSpec(jump=link.jump, jump_period=link.jump_period)}")
     client = pair.spawn("a", *program, "client", *options, log=log, environment={"GHOST_INVITE": invite})
     ping = [*_TRAFFIC, "ping", INNER_SERVER, f"--count={int(UP_LIMIT / 0.1)}", "--until-first"]
     reader = LineReader(pair.spawn("a", *ping))

@@ -16,7 +16,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from ghost.chaos.sweep import Sweep
-from ghost.commands.demo_spike import Second
+from ghost.commands.demo_board import Second
 from ghost.errors import HostError
 from ghost.simulation.trial import Trial
 

@@ -19,7 +19,7 @@ def offered(mode: str) -> int:
         return 0
     if mode == "headers" or not is_available():
         return hello.FEATURE_HEADERS
-    return hello.FEATURE_HEADERS | hello.FEATURE_ZSTD | hello.FEATURE_HISTORY
+    return hello.FEATURE_HEADERS | hello.FEATURE_ZSTD | hello.FEATURE_HISTORY | hello.FEATURE_DNS
 
 
 def streams_of(memory: int) -> int:
@@ -34,6 +34,8 @@ class Agreement:
     headers: bool = False
     zstd: bool = False
     streams: int = 0
+    dns: bool = False
+    """Packets by themselves may build on the dictionary of DNS."""
 
     @classmethod
     def of(cls, features: int, streams: int) -> Agreement:
@@ -42,4 +44,5 @@ class Agreement:
             headers=bool(features & hello.FEATURE_HEADERS),
             zstd=bool(features & hello.FEATURE_ZSTD),
             streams=streams if has_history else 0,
+            dns=bool(features & hello.FEATURE_DNS),
         )

@@ -1,5 +1,7 @@
 """What a new flow's history begins with: words of its class, made here, the same at both ends.
 
+What packets by themselves build on is made the same way, and named by another feature.
+
 Text that zstd may refer to from the first packet on; what is likeliest comes last, where it is cheapest to reach. The
 feature *history* names this version of them: another text is another feature, and the tests hold its digest.
 """
@@ -16,6 +18,7 @@ class Kind(IntEnum):
     NONE = 0
     WEB = 1
     TLS = 2
+    DNS = 3
 
 
 _STATUSES = ("404 Not Found", "304 Not Modified", "301 Moved Permanently", "206 Partial Content", "200 OK")
@@ -120,6 +123,48 @@ _HELLO_FIELDS = (
 )
 
 
+_SUFFIXES = "co.uk org.uk com.au co.jp de fr nl ru it pl br in io me tv app dev ai info gov edu org net com"
+_HOSTS = (
+    "in-addr.arpa ip6.arpa amazonaws.com compute.amazonaws.com elb.amazonaws.com cloudapp.net azure.com azureedge.net "
+    "trafficmanager.net windows.net windowsupdate.com msedge.net office.com live.com microsoft.com icloud.com "
+    "aaplimg.com apple.com facebook.com fbcdn.net instagram.com whatsapp.net doubleclick.net google-analytics.com "
+    "googletagmanager.com googleusercontent.com googlevideo.com youtube.com ytimg.com gstatic.com googleapis.com "
+    "google.com cloudflare.net cloudflare.com fastly.net fastlylb.net edgesuite.net edgekey.net akamai.net "
+    "akamaized.net akamaiedge.net akadns.net cloudfront.net"
+)
+_LABELS = (
+    "_tcp _udp _dns-sd _https autodiscover smtp imap pop ns1 ns2 ns hostmaster awsdns dns time ntp pool assets media "
+    "images img static cdn edge api app login accounts auth mail m www"
+)
+_TYPES_AND_SIZES = ((2, 4), (15, 9), (16, 40), (6, 64), (65, 60), (5, 20), (28, 16), (1, 4))
+_LIFETIMES = (86400, 3600, 300, 60)
+_QUESTIONS = (65, 28, 1)
+_DNS_HEADS = (
+    *("81830001000000010000", "81800001000400000000", "81800001000300000001", "81800001000200000000"),
+    *("81800001000100000001", "81800001000100000000", "01200001000000000001", "01000001000000000001"),
+    "01000001000000000000",
+)
+_EXTENSIONS = ("1000", "0200", "04d0")  # sizes of answers that resolvers ask for (RFC 6891)
+
+
+def _dns() -> bytes:
+    """Names, resource records, questions and headers as RFC 1035 section 4 writes them."""
+
+    def name(text: str) -> bytes:
+        return b"".join(bytes((len(label),)) + label.encode() for label in text.split("."))
+
+    def numbers(*fields: tuple[int, int]) -> bytes:
+        return b"".join(value.to_bytes(size, "big") for value, size in fields)
+
+    parts = [name(host) + b"\0" for host in _HOSTS.split()]
+    parts += [name(label) for label in _LABELS.split()]
+    for kind, size in _TYPES_AND_SIZES:
+        parts += [b"\xc0\x0c" + numbers((kind, 2), (1, 2), (lifetime, 4), (size, 2)) for lifetime in _LIFETIMES]
+    parts += [name(suffix) + b"\0" + numbers((kind, 2), (1, 2)) for suffix in _SUFFIXES.split() for kind in _QUESTIONS]
+    parts += [b"\0\0\x29" + bytes.fromhex(size) + bytes(6) for size in _EXTENSIONS]
+    return b"".join(parts) + b"".join(map(bytes.fromhex, _DNS_HEADS))
+
+
 def _web() -> bytes:
     heads = [f"HTTP/1.1 {status}\r\n" for status in _STATUSES]
     types = [f"Content-Type: {name}\r\n" for name in _TYPES]
@@ -131,7 +176,10 @@ DICTIONARIES: Final = {
     Kind.NONE: b"",
     Kind.WEB: _web(),
     Kind.TLS: b"".join(_CERTIFICATE_FIELDS + _HELLO_FIELDS),
+    Kind.DNS: _dns(),
 }
+STREAM_KINDS: Final = frozenset((Kind.NONE, Kind.WEB, Kind.TLS))
+"""Those that a stream may begin with."""
 
 
 def kind_of(payload: bytes) -> Kind:

@@ -5,6 +5,9 @@ acknowledged, later records may build on it. Nothing else is needed for certaint
 
 - The receiver keeps, with each reference, the id of the prompt that defined it, and refuses what has a lower id than
   the definition that it holds: it was made for an earlier one.
+- A short prompt that is sent for the first time names its id by its distance from the reference's, in one byte. First
+  transmissions leave in the order of their ids, so one in a packet that is older than that of the definition that the
+  receiver holds was built on an earlier one, and is refused as well.
 - The sender builds on a reference only between its acknowledgement and the moment at which it gives its number away.
 
 So a record is restored as it was, or dropped, whatever was lost, repeated or overtaken.
@@ -26,7 +29,8 @@ from ghost.wire.records import Encoding
 COUNT: Final = 256
 REDEFINE_AFTER: Final = 0.05
 """Seconds between two definitions of a flow: the older a reference, the longer the differences to it."""
-_Held = tuple[int, Any, "tcp.Slopes | None"]  # defining prompt, header, slopes of TCP's
+NEAR: Final = 256  # prompts after its reference's within which a short prompt's id takes one byte
+_Held = tuple[int, Any, "tcp.Slopes | None", int]  # defining prompt, header, slopes of TCP's, packet it came in
 _IDEAL_SIZE: Final = 1  # bytes of a difference that a newer reference would not make shorter
 
 
@@ -63,9 +67,11 @@ class PromptMemory:
 class References:
     """The sending end's side of one connection."""
 
-    __slots__ = ("_held", "_pending")
+    __slots__ = ("is_near", "_held", "_pending")
 
     def __init__(self) -> None:
+        self.is_near = False
+        """Whether the record made last may go as a near prompt."""
         self._held: OrderedDict[int, Reference | None] = OrderedDict.fromkeys(range(COUNT))  # least recently used first
         self._pending: dict[int, Reference] = {}  # by the prompt that defines it
 
@@ -82,6 +88,7 @@ class References:
         """The record of a prompt packet, or its short form. `shrink` compresses a payload of UDP, or does not."""
         self._pending.pop(prompt_id, None)  # of a record that was dropped before it got this id
         is_tcp = protocol == TCP
+        self.is_near = False
         known = memory.known
         if known is not None and (self._held[known.number] is not known or (known.growth is not None) != is_tcp):
             known = memory.known = None
@@ -131,6 +138,7 @@ class References:
             new = self._define(header, growth, owner, prompt_id=prompt_id, now=now)
         short = None if payload else tcp.shorten(known.header, header, delta, growth=known.growth, steps=steps)
         if short is not None:
+            self.is_near = steps <= NEAR
             code = short[0] + shorts.DEFINES if new else short[0]
             return b"".join((BYTES[code], BYTES[known.number], new, short[1:]))
         encoding = Encoding.REFERENCE_DEFINE if new else Encoding.REFERENCE
@@ -186,34 +194,43 @@ class ReferenceTable:
     def __init__(self) -> None:
         self._held: dict[int, _Held] = {}
 
-    def restore(self, record: bytes, prompt_id: int, *, expand: Callable[[bytes], bytes]) -> bytes:
+    def near_id(self, record: bytes, low: int, *, packet_number: int) -> int:
+        """The whole id of a near prompt that came in that packet; PeerError for one of an earlier definition."""
+        held = self._held.get(record[1])
+        if held is None or packet_number <= held[3]:
+            raise PeerError("reference")
+        return held[0] + 1 + (low - held[0] - 1) % NEAR
+
+    def restore(
+        self, record: bytes, prompt_id: int, *, expand: Callable[[bytes], bytes], packet_number: int = 0
+    ) -> bytes:
         """The packet of a compressed prompt record or short form; PeerError for nonsense.
 
-        `expand` is the counterpart of `shrink`.
+        `expand` is the counterpart of `shrink`; the record came in the packet of that number.
         """
         if record[0] in shorts.SIZES:
-            return self._restore_short(record, prompt_id)
+            return self._restore_short(record, prompt_id, packet_number)
         encoding, body = record[0] & records.ENCODING_MASK, record[1:]
         header: Any
         try:
             if encoding == Encoding.PLAIN_DEFINE:
                 packet = body[1:]
-                self._define(body[0], prompt_id, tcp.remember(packet), tcp.FLAT)
+                self._define(body[0], prompt_id, tcp.remember(packet), tcp.FLAT, packet_number)
                 return packet
             if encoding == Encoding.ALONE_DEFINE:
                 header, used = exchange.decode(body[1:])
                 packet = exchange.build(header, body[1 + used :])
-                self._define(body[0], prompt_id, header, None)
+                self._define(body[0], prompt_id, header, None, packet_number)
                 return packet
             if encoding == Encoding.REFERENCE_ZSTD:
-                origin, last, growth = self._find(body[0], prompt_id)
+                origin, last, growth, _ = self._find(body[0], prompt_id)
                 if growth is not None:
                     raise PeerError("malformed")
                 return exchange.restore(last, body[1:], steps=prompt_id - origin, expand=expand)
             if encoding not in (Encoding.REFERENCE, Encoding.REFERENCE_DEFINE):
                 raise PeerError("malformed")
             at = 1 + (encoding == Encoding.REFERENCE_DEFINE)
-            origin, last, growth = self._find(body[0], prompt_id)
+            origin, last, growth, _ = self._find(body[0], prompt_id)
             if growth is not None:
                 packet, header = tcp.restore(last, body[at:], steps=prompt_id - origin)
                 growth = tcp.slopes(last, header, steps=prompt_id - origin)
@@ -221,22 +238,22 @@ class ReferenceTable:
                 header, used = exchange.apply(last, body[at:], steps=prompt_id - origin)
                 packet = exchange.build(header, body[at + used :])
             if at == 2:
-                self._define(body[1], prompt_id, header, growth)
+                self._define(body[1], prompt_id, header, growth, packet_number)
             return packet
         except IndexError:
             raise PeerError("malformed") from None
 
-    def _restore_short(self, record: bytes, prompt_id: int) -> bytes:
+    def _restore_short(self, record: bytes, prompt_id: int, packet_number: int) -> bytes:
         if len(record) != shorts.SIZES[record[0]]:
             raise PeerError("malformed")
-        origin, last, growth = self._find(record[1], prompt_id)
+        origin, last, growth, _ = self._find(record[1], prompt_id)
         if growth is None:
             raise PeerError("malformed")
         defines = shorts.parts(record[0])[4]
         steps = prompt_id - origin
         packet, header = tcp.lengthen(last, record[0], record[2 + defines :], growth=growth, steps=steps)
         if defines:
-            self._define(record[2], prompt_id, header, tcp.slopes(last, header, steps=steps))
+            self._define(record[2], prompt_id, header, tcp.slopes(last, header, steps=steps), packet_number)
         return packet
 
     def _find(self, number: int, prompt_id: int) -> _Held:
@@ -245,12 +262,12 @@ class ReferenceTable:
             raise PeerError("reference")
         return held
 
-    def _define(self, number: int, prompt_id: int, header: Any, growth: tcp.Slopes | None) -> None:
+    def _define(self, number: int, prompt_id: int, header: Any, growth: tcp.Slopes | None, packet_number: int) -> None:
         if header is None:
             raise PeerError("malformed")
         held = self._held.get(number)
         if held is None or held[0] < prompt_id:  # else this one is late
-            self._held[number] = prompt_id, header, growth
+            self._held[number] = prompt_id, header, growth, packet_number
 
 
 def _record(encoding: int, *parts: bytes) -> bytes:

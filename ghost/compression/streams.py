@@ -13,7 +13,7 @@ from collections import OrderedDict
 from typing import Final
 
 from ghost.compression import zstd
-from ghost.compression.dictionaries import DICTIONARIES, Kind
+from ghost.compression.dictionaries import DICTIONARIES, STREAM_KINDS, Kind
 from ghost.compression.payload import pad, unpad
 from ghost.errors import PeerError
 
@@ -95,7 +95,7 @@ class StreamTable:
         """The payload; PeerError for nonsense, and for a stream that is not known: then the lane's is gone."""
         stream = self._streams.pop(lane, None)
         if is_new:
-            if not self._count or not body or body[0] not in DICTIONARIES:
+            if not self._count or not body or body[0] not in STREAM_KINDS:
                 raise PeerError("malformed")
             stream = zstd.decompressor(DICTIONARIES[Kind(body[0])])
             body = body[1:]

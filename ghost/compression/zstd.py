@@ -26,6 +26,7 @@ _PACKET_WINDOW_LOG: Final = 16  # no packet is longer
 MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _SIZE_FLAGS: Final = 0xE0  # of the frame header: any of them set announces a content size
 _LEVEL: Final = 3  # of packets by themselves: level 9 saves 1-2 % more of one for 1.5 times the time
+_DICTIONARY_LEVEL: Final = 9  # of small ones with a dictionary: 3 % smaller than at level 3
 _MOST_OUTPUT: Final = 1 << 16
 """Bytes that the package's stream writer makes at a time; it holds back what does not fit."""
 
@@ -75,8 +76,9 @@ class PacketCodec(Protocol):
         """PeerError for bytes that are no whole frame, or hold more than `limit` bytes."""
 
 
-def packet_codec() -> PacketCodec:
-    return _PackagePackets() if zstandard is not None else _StandardPackets()
+def packet_codec(dictionary: bytes = b"") -> PacketCodec:
+    """`dictionary` is text that every packet may refer to."""
+    return _PackagePackets(dictionary) if zstandard is not None else _StandardPackets(dictionary)
 
 
 def compressor(effort: Effort, dictionary: bytes) -> Compressor:
@@ -195,11 +197,12 @@ class _StandardReader:
 class _PackagePackets:
     __slots__ = ("_compressor", "_decompressor")
 
-    def __init__(self) -> None:
-        parameters = zstandard.ZstdCompressionParameters.from_level(_LEVEL, window_log=_PACKET_WINDOW_LOG, **_FORMAT)
-        self._compressor = zstandard.ZstdCompressor(compression_params=parameters)
+    def __init__(self, dictionary: bytes) -> None:
+        level = _DICTIONARY_LEVEL if dictionary else _LEVEL
+        parameters = zstandard.ZstdCompressionParameters.from_level(level, window_log=_PACKET_WINDOW_LOG, **_FORMAT)
+        self._compressor = zstandard.ZstdCompressor(compression_params=parameters, **_raw(dictionary))
         self._decompressor = zstandard.ZstdDecompressor(
-            format=zstandard.FORMAT_ZSTD1_MAGICLESS, max_window_size=1 << _PACKET_WINDOW_LOG
+            format=zstandard.FORMAT_ZSTD1_MAGICLESS, max_window_size=1 << _PACKET_WINDOW_LOG, **_raw(dictionary)
         )
 
     def compress(self, packet: bytes) -> bytes:
@@ -214,18 +217,20 @@ class _PackagePackets:
 
 
 class _StandardPackets:
-    __slots__ = ("_options",)
+    __slots__ = ("_dictionary", "_known", "_options")
 
-    def __init__(self) -> None:
+    def __init__(self, dictionary: bytes) -> None:
+        self._dictionary = dictionary
+        self._known = standard.ZstdDict(dictionary, is_raw=True).as_prefix if dictionary else None
         self._options = _standard_options(QUICK)
 
     def compress(self, packet: bytes) -> bytes:
-        compressor = standard.ZstdCompressor(options=self._options)
+        compressor = standard.ZstdCompressor(options=self._options, zstd_dict=self._known)
         body: bytes = compressor.compress(packet, compressor.FLUSH_FRAME)
         return body[len(MAGIC) :]
 
     def decompress(self, body: bytes, limit: int) -> bytes:
-        reader = _StandardReader(b"", window_log=_PACKET_WINDOW_LOG)
+        reader = _StandardReader(self._dictionary, window_log=_PACKET_WINDOW_LOG)
         packet = reader.decompress(body, limit)
         if not reader.is_at_end:
             raise PeerError("malformed")

@@ -42,6 +42,8 @@ HEADROOM: Final = 0.08  # seconds of the rate in flight beyond 1.6 round trips: 
 LEAST_HORIZON: Final = 0.020  # seconds: on shorter round trips batches and acknowledgements set the pace of news
 SPAN_PACKETS: Final = 10
 
+PROVING_PACKETS: Final = 3  # a queue so long is no shallow buffer's
+
 DRAIN_PERIOD: Final = 1.0  # seconds, at least 10 round trips
 DRAIN_GAIN: Final = 0.90
 DRAIN_GAIN_DEEP: Final = 0.75  # where a steady delay is taken for the path's own: it might be ours
@@ -115,6 +117,7 @@ class CongestionControl:
         "_delivered_before",
         "_excess",
         "_rivalry",
+        "_passed",
         "_path_loss",
         "_rate_before",
         "_hold",
@@ -149,11 +152,16 @@ class CongestionControl:
         self._excess = ExcessLoss(now)
         self._rivalry = Rivalry()
         self._path_loss = 0.0
-        self._rate_before = 0.0  # the trial's cut
+        self._rate_before = self._passed = 0.0  # the rate on trial, and what was delivered of it
         self._hold = HOLD_FIRST
         self._hold_until = now
         self._start = Start(self.rate, now)
         self._set_pacing(self._start.gain)
+
+    def limit(self, max_rate: float | None) -> None:
+        """Never pace faster than this from now on, bytes a second; None for no limit."""
+        self._max_rate = max_rate or float("inf")
+        self.pacing_rate = min(self.pacing_rate, self._max_rate)
 
     @property
     def target(self) -> float:
@@ -252,6 +260,8 @@ class CongestionControl:
                 has_backlog=has_backlog,
                 now=now,
             )
+            if self._start.is_over and self.queue * self._span.delivered > PROVING_PACKETS * FULL_PACKET:
+                self._excess.learn(self._path_loss, rate=self.rate)
             if self._start.is_over:
                 self._drain(DRAIN_GAIN_AFTER_START, now)
             else:
@@ -297,13 +307,14 @@ class CongestionControl:
             self._excess.dismiss()
         elif verdict is Verdict.EXCESS:
             self._rate_before = self.rate
-            delivered = self._span.delivered or (1 - self._excess.loss) * self.rate
-            self.rate = min(self.rate, CUT * delivered / (1 - min(self._excess.floor, 0.9)))
+            self._passed = CUT * (self._span.delivered or (1 - self._excess.loss) * self.rate)
+            self.rate = min(self.rate, self._passed / (1 - self._excess.floor))
             self._set_pacing(1.0)
         elif verdict is Verdict.INNOCENT:
             self.rate = max(self.rate, self._rate_before) if self._excess.loss < MOST_LOSS else self.rate
             self._start.forget()
         elif verdict is Verdict.GUILTY:
+            self.rate = min(self._rate_before, self._passed / (1 - self._excess.floor))
             self._probe = PROBE_AFTER_START if self.mode is Mode.START else PROBE_FIRST
             self.mode, self._mode_since = Mode.STEADY, now
             self._hold_until = now + self._hold

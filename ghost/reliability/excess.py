@@ -2,9 +2,9 @@
 
 Loss is counted over intervals of packets sent at one rate. One that loses significantly more than the path's floor
 starts a trial: the sender cuts its rate to what was delivered and looks at the next interval. If the loss stays it is
-the path's, becomes the floor, and the rate is given back; if it falls, the rate was the cause. Beside trials the floor
-follows what is measured, but never upwards at a rate higher than the one it was learnt at: a policer's drops would
-creep into it step by step.
+the path's, becomes the floor, and the rate is given back; if it falls, the rate was the cause, and what is surely left
+of it is the floor. Beside trials the floor follows what is measured, but never upwards at a rate higher than the one it
+was learnt at: a policer's drops would creep into it step by step.
 
 Significance: DEVIATIONS standard deviations of both counts, and at least LEAST_EXCESS. A Gilbert-Elliott channel of
 mean burst B varies 2B - 1 times as much as independent losses, so intervals grow by that; but a policer's drops come
@@ -69,6 +69,10 @@ class ExcessLoss:
         self._before = None
         self.floor, self._floor_packets = self.loss, 2 * LEAST_PACKETS
 
+    def learn(self, loss: float, *, rate: float) -> None:
+        """At `rate` there was a queue, so what was lost before it was neither a policer's nor a buffer's."""
+        self.floor, self._floor_packets, self._anchor = loss, 2 * LEAST_PACKETS, rate
+
     def abandon(self, now: float) -> None:
         """What was lost until now has another cause, and no trial can tell."""
         self._before = None
@@ -115,12 +119,20 @@ class ExcessLoss:
     def _judge(self, rate: float, inflation: float) -> Verdict:
         self.loss = self._lost / self._packets
         before, self._before = self._before, None
+        if before is not None and self.loss - before > DEVIATIONS_FALLEN * self._deviation(
+            before, self._packets, inflation
+        ):
+            self._before = self.loss  # it has become worse meanwhile: another cause, another trial
+            return Verdict.EXCESS
         if before is not None:
             has_fallen = before - self.loss > DEVIATIONS_FALLEN * self._deviation(before, self._packets, inflation)
             is_innocent = self.loss > STAYS * before or not has_fallen
             self._anchor = rate
             if is_innocent:
                 self.floor, self._floor_packets = (before + self.loss) / 2, 2 * self._packets
+            else:
+                deviation = sqrt(self.loss * (1 - self.loss) * inflation / self._packets)
+                self.floor = max(self.floor, self.loss - DEVIATIONS_FALLEN * deviation)
             return Verdict.INNOCENT if is_innocent else Verdict.GUILTY
         deviation = self._deviation(self.floor, self._floor_packets, inflation)
         if self.loss - self.floor > max(LEAST_EXCESS, DEVIATIONS * deviation):

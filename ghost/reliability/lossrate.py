@@ -13,30 +13,46 @@ PRIOR: Final = 0.1
 """What is assumed before anything is known: the first losses of a lossy path would otherwise wait a round trip for
 their repair, which an inner TCP in slow start takes for congestion."""
 PRIOR_WEIGHT: Final = 8  # packets: after 150 clean ones less than 0.5 % of it is left
+SPARSE_FADING: Final = 0.75
+"""What is left of it after each clean packet where few are sent: a typist's first minute would else go twice."""
+SPARSE_LEAST: Final = 0.005
+SPARSE_MEMORY: Final = 1024
+"""Packets since the last loss for which redundancy is still worth its bytes there: at 1 % the estimate would else fall
+below its threshold now and then, and a lost key takes a round trip more."""
 
 
 class LossRate:
     """`rate` in 0..1, what is assumed at first included, and `measured` without it.
 
+    `sparse` is the rate for traffic so thin that what is lost may be mended after its loss.
     `burst` is the mean length of a run of lost packets, 1 when losses are independent or rare.
     """
 
-    __slots__ = ("rate", "measured", "burst", "_samples", "_run", "_last_lost", "_runs")
+    __slots__ = ("rate", "measured", "burst", "_lost_at", "_samples", "_run", "_last_lost", "_runs")
 
     def __init__(self) -> None:
         self.rate = PRIOR
         self.measured = 0.0
         self.burst = 1.0
+        self._lost_at: int | None = None
         self._samples = 0
         self._run = 0
         self._last_lost = -2
         self._runs = 0
+
+    @property
+    def sparse(self) -> float:
+        if self._lost_at is None:
+            return min(self.rate, PRIOR * SPARSE_FADING**self._samples)
+        is_recent = self._samples - self._lost_at < SPARSE_MEMORY
+        return max(self.rate, SPARSE_LEAST) if is_recent else self.rate
 
     def update(self, acked: list[SentPacket], lost: list[SentPacket]) -> None:
         for _ in acked:
             self._note(0.0)
         for packet in lost:
             self._note(1.0)
+            self._lost_at = self._samples
             if packet.number == self._last_lost + 1:
                 self._run += 1
             else:

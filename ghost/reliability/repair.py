@@ -48,7 +48,7 @@ class RepairPolicy:
         "_servo_at",
         "_arrived",
         "_redundant",
-        "_reported_redundant",
+        "reported_redundant",
     )
 
     def __init__(self, now: float) -> None:
@@ -61,7 +61,7 @@ class RepairPolicy:
         self._servo_at = now + SERVO_INTERVAL
         self._arrived = 0
         self._redundant = 0
-        self._reported_redundant = 0
+        self.reported_redundant = 0
 
     def on_ack(
         self,
@@ -86,8 +86,8 @@ class RepairPolicy:
         self._acked_sources, self._acked_repairs = sources, repairs
         self.need = max(0.0, missing - rank - late)
         self._arrived += arrived
-        self._redundant += (redundant - self._reported_redundant) & 0xFFFF
-        self._reported_redundant = redundant
+        self._redundant += (redundant - self.reported_redundant) & 0xFFFF
+        self.reported_redundant = redundant
         if is_app_limited:
             self._start_servo(now)
         elif now >= self._servo_at and self._arrived:

@@ -36,6 +36,7 @@ USED: Final = 0.5  # of the rate must be sent, or a queue is not ours
 STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
 STANDING: Final = 2.0  # round trips with a queue: the application fills the path, though its window may limit it
 STANDING_NOISY: Final = 6.0
+STANDING_BACKLOGGED: Final = 0.5  # where more waits than may leave
 RELIEF: Final = 0.5  # of the time with a queue is taken back by the time without
 LEAST_ROUND: Final = 0.020  # seconds
 MORE: Final = 1.5  # times what was sent a round ago counts as an attempt
@@ -59,6 +60,7 @@ class Start:
         "_last_peak",
         "_last_rounds",
         "_pushing_since",
+        "_queue_began",
         "_quiet",
         "_round_began",
         "_round_delivered",
@@ -85,6 +87,7 @@ class Start:
             maxlen=2
         )  # most delivered, and its share of what was sent
         self._pushing_since: float | None = None
+        self._queue_began: tuple[float, int, int] | None = None  # arrival, bytes sent, bytes acknowledged
         self._quiet = float("inf")  # the least jitter yet: our own pushes make more of it
         self._round_began: tuple[float, int] | None = None  # arrival of a packet, bytes acknowledged then
         self._round_delivered = 0.0
@@ -158,36 +161,48 @@ class Start:
         jitter = min(self._quiet, delay.jitter)
         is_noisy = jitter > max(JITTER_LIMIT, FULL_PACKET / rate)
         if span is not None:
-            self._is_used = span.rate > USED * rate
+            self._is_used = span.rate * (1 + span.stretch) > USED * rate  # as it was sent, not as it arrived
         noise = min(JITTERS * jitter, DEEP + 2 * FULL_PACKET / rate)
         has_queue = self._is_used and queue > max(LEAST_QUEUE, QUEUE_SHARE * rtt.min_rtt) + noise
         elapsed, self._updated = now - self._updated, now
         self._standing = max(0.0, self._standing + (elapsed if has_queue else -RELIEF * elapsed))
         if has_queue:
             self._crowded_at = now
+            self._queue_began = self._queue_began or (arrived, packet.sent_bytes, acked_bytes)
+        else:
+            self._queue_began = None
         self._is_limited = self._is_limited or packet.is_app_limited
         average = None
         if span is not None:
-            if now >= self._round_ends:
-                average = self._end_round(rate, arrived, acked_bytes, span, delay, rtt, now)
             # Behind a full queue only what arrives tells of the path; in front of it losses would blur the picture.
             self._round_peak = max(self._round_peak, span.delivered if has_queue else span.rate)
             self._round_delivered = max(self._round_delivered, span.delivered)
+            if now >= self._round_ends:
+                average = self._end_round(rate, arrived, acked_bytes, span, delay, rtt, now)
             served = span.delivered / (1 - path_loss)
             believed = min(span.rate, GAIN * self._round_rate, served if has_queue else span.rate)
             rate = max(rate, believed)
             self.has_rate = True
             is_stretched = span.stretch > STRETCH + jitter / window
-            is_clear = self._samples >= LEAST_SAMPLES and has_queue and is_stretched and not is_noisy
+            is_backlogged = not self._is_limited and self._standing > STANDING_BACKLOGGED * rtt.min_rtt
+            is_clear = self._samples >= LEAST_SAMPLES and has_queue and (is_stretched or is_backlogged) and not is_noisy
             is_standing = self._standing > (STANDING_NOISY if is_noisy else STANDING) * rtt.smoothed
             is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or is_noisy)
             if is_clear or is_standing:
-                rate = min(span.rate, served)
+                rate = self._bottleneck(packet, arrived, acked_bytes, path_loss) or min(span.rate, served)
             elif is_full and average is not None:
                 rate = min(rate, average / (1 - path_loss))
             self.is_over = is_clear or is_standing or is_full
         self._set_gain(rate, delay, rtt, has_backlog, now)
         return rate
+
+    def _bottleneck(self, packet: SentPacket, arrived: float, acked_bytes: int, path_loss: float) -> float | None:
+        """What was served since the queue began, in bytes a second; None if that is too short a time."""
+        if self._queue_began is None or arrived - self._queue_began[0] < SPAN:
+            return None
+        began, sent_bytes, acked_before = self._queue_began
+        served = (acked_bytes - acked_before) / (1 - path_loss)
+        return min(packet.sent_bytes - sent_bytes, served) / (arrived - began)
 
     def _end_round(
         self,

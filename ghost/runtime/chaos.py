@@ -1,8 +1,8 @@
 """A bad link inside a running daemon: what `--chaos` and `ghosttunnel chaos` put between the core and the sockets.
 
 Both directions of this end pass a link of ghost.chaos, all peers share it. The host's part of a description is obeyed
-as well: `jump` moves this process's clock, `rebind` lets a server see its clients under another port each time. (A
-client cannot see its own translated port, so it refuses `rebind`.)
+as well: `jump` moves this process's clock, `rebind` lets a server see its clients under another port each time, and a
+client take other ports: it cannot see its translated one, but a NAT gives a new one to a new port.
 
 Flow: socket -> `receive` -> core -> `send` -> socket; each returns what is due by now, `next_time` says when more is.
 """
@@ -43,8 +43,6 @@ class Impairment:
         trace: Trace | None = None,
         name: str | None = None,
     ) -> None:
-        if spec.rebind_period is not None and not is_server:
-            raise ConfigError("link: a client cannot change its own translated port: give rebind to the server")
         rng = random.Random()
         self.spec = spec
         self._until = until
@@ -56,6 +54,7 @@ class Impairment:
         self.name = name or str(spec)
         self._since = at
         self._next_leap = next_leap(spec, since=at, now=at)
+        self._translates = is_server and spec.rebind_period is not None
         self._generation = 0
         self._inside: dict[Address, Address] = {}  # of this generation: the address shown to the core, to the true one
 
@@ -75,8 +74,17 @@ class Impairment:
 
     def next_time(self) -> float | None:
         """When to ask again, on this process's clock."""
-        times = (self._out.next_delivery(), self._in.next_delivery(), self._until, self._next_leap)
+        rebinding = None
+        if self.spec.rebind_period is not None and not self._translates:
+            rebinding = self._since + (self._generation + 1) * self.spec.rebind_period
+        times = (self._out.next_delivery(), self._in.next_delivery(), self._until, self._next_leap, rebinding)
         return min((time for time in times if time is not None), default=None)
+
+    def is_rebound(self, at: float) -> bool:
+        """Whether a client is due for other ports; once for each time."""
+        generation = self._generation if self._translates else rebindings(self.spec, since=self._since, now=at)
+        former, self._generation = self._generation, generation
+        return generation != former
 
     def is_over(self, at: float) -> bool:
         """Also where the clock leaps: an hour that passes in a moment ends what was to last for minutes."""
@@ -99,7 +107,7 @@ class Impairment:
         return {"chaos": self.name} | left
 
     def _shown(self, address: Address, at: float) -> Address:
-        if self.spec.rebind_period is None:
+        if not self._translates:
             return address
         generation = rebindings(self.spec, since=self._since, now=at)
         if generation != self._generation:
@@ -111,7 +119,7 @@ class Impairment:
 
     def _is_there(self, address: Address, at: float) -> bool:
         """Whether the port still leads to somebody."""
-        if self.spec.rebind_period is None:
+        if not self._translates:
             return True
         return rebindings(self.spec, since=self._since, now=at) == self._generation and address in self._inside
 

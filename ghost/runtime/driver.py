@@ -80,11 +80,13 @@ class Driver:
         self._armed: float | None = None
         self.impairment: Impairment | None = None
         self.tun_errors: Counter[str] = Counter()
+        self._supervisor: Supervisor | None = None
+        self._readers: list[gevent.Greenlet] = []
 
     def start(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         supervisor.spawn("tun", self._carry_out)
-        for sock in self._udp.sockets:
-            supervisor.spawn("udp", self._carry_in, sock)
+        self._read_sockets(supervisor)
         supervisor.spawn("alarm", self._wake)
         self.turn(lambda now: None)
 
@@ -171,6 +173,8 @@ class Driver:
             self._armed = None
             at = now()
             if self.impairment is not None:
+                if self.impairment.is_rebound(at):
+                    self._rebind()
                 if self.impairment.is_over(at):
                     self.impair(None)
                 else:
@@ -216,3 +220,13 @@ class Driver:
         """Reading fails while the device is down; a descriptor that stays readable must not spin."""
         self.tun_errors[error.strerror or "unknown"] += 1
         gevent.sleep(0.1)
+
+    def _read_sockets(self, supervisor: Supervisor) -> None:
+        self._readers = [supervisor.spawn("udp", self._carry_in, sock) for sock in self._udp.sockets]
+
+    def _rebind(self) -> None:
+        """Other ports for a client; whoever waits on the former sockets must have gone before they are closed."""
+        assert self._supervisor is not None
+        gevent.killall(self._readers)
+        self._udp.redial()
+        self._read_sockets(self._supervisor)

@@ -12,6 +12,7 @@ import socket
 
 import gevent
 
+from ghost.runtime.entry import is_frozen
 from ghost.runtime.supervisor import Supervisor
 
 
@@ -31,7 +32,8 @@ def watch(supervisor: Supervisor) -> None:
     """Says twice in each period of systemd's watchdog, if there is one for this process, that the event loop runs."""
     period = os.environ.get("WATCHDOG_USEC", "")
     owner = os.environ.get("WATCHDOG_PID", str(os.getpid()))
-    if period.isdigit() and int(period) and owner == str(os.getpid()):
+    ours = (os.getpid(), os.getppid()) if is_frozen() else (os.getpid(),)  # the binary's own start waits for its Python
+    if period.isdigit() and int(period) and owner in map(str, ours):
         supervisor.spawn("watchdog", _feed, int(period) / 2e6)
 
 

@@ -126,6 +126,16 @@ class Udp:
     def dial(cls) -> Udp:
         """A client's sockets, on ports that the kernel chooses, for the families this host has."""
         errors: Counter[str] = Counter()
+        return cls(cls._dialled(errors), errors)
+
+    def redial(self) -> None:
+        """A client's sockets on other ports, as after a NAT's rebinding: what comes for the former ones is lost."""
+        self.close()
+        self._by_family = self._dialled(self.errors)
+        self.sockets = list(self._by_family.values())
+
+    @staticmethod
+    def _dialled(errors: Counter[str]) -> dict[bool, UdpSocket]:
         by_family = {}
         for family, anywhere in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
             with contextlib.suppress(OSError):
@@ -134,7 +144,7 @@ class Udp:
                 )
         if not by_family:
             raise HostError("no UDP socket to be had: neither IPv4 nor IPv6 works on this host, check `ip address`")
-        return cls(by_family, errors)
+        return by_family
 
     def send(self, datagrams: list[tuple[bytes, Address]]) -> None:
         for run, address in _runs(datagrams):

@@ -14,6 +14,7 @@ from ghost.chaos.host import Nat, rebindings
 from ghost.chaos.link import Link
 from ghost.chaos.spec import LinkSpec
 from ghost.simulation.pair import Application
+from ghost.simulation.times import earliest
 
 HOST: Final = IPv4Address("10.77.0.2")
 
@@ -61,8 +62,7 @@ class Direct:
 
     def _next_time(self) -> float | None:
         self._dues = [application.next_time() for application in self.applications]
-        times = [self.up.next_delivery(), self.down.next_delivery(), *self._dues]
-        return min((time for time in times if time is not None), default=None)
+        return earliest(self.up.next_delivery(), self.down.next_delivery(), *self._dues)
 
     def _generation(self) -> int:
         return rebindings(self.up.spec, since=self.up.since, now=self.now)

@@ -14,6 +14,7 @@ from ghost.simulation import packets
 from ghost.simulation.pair import Path
 from ghost.simulation.segments import ACK, Codec, Range, Segment
 from ghost.simulation.tcp import DELAYED_ACK, LEAST_VARIATION, MOST_TIMEOUT
+from ghost.simulation.times import earliest
 from ghost.simulation.workloads import GATEWAY, Bulk, client_address
 from ghost.wire.inner import UDP
 
@@ -74,10 +75,7 @@ class SparseTcp:
         self._transmit(start, self._next, is_repeat=False)
 
     def next_time(self) -> float | None:
-        times = [self._ack_at]
-        if self._sent:
-            times.append(self._latest() + self._patience())
-        return min((time for time in times if time is not None), default=None)
+        return earliest(self._ack_at, self._latest() + self._patience() if self._sent else None)
 
     def handle_timeout(self, now: float) -> None:
         if self._ack_at is not None and self._ack_at <= now:
@@ -253,8 +251,7 @@ class Pages:
         self._port = FIRST_PAGE_PORT
 
     def next_time(self) -> float | None:
-        times = [self._next_click, *(part.next_time() for part in self._parts)]
-        return min((time for time in times if time is not None), default=None)
+        return earliest(self._next_click, *[part.next_time() for part in self._parts])
 
     def wake(self, pair: Path) -> None:
         if self._next_click is not None and self._next_click <= pair.now:

@@ -20,6 +20,7 @@ from ghost.chaos.link import Link, Way
 from ghost.chaos.spec import LinkSpec
 from ghost.compression.trains import SuperPacket
 from ghost.crypto.backend import Backend, choose
+from ghost.simulation.times import earliest
 from ghost.tunnel.client import ClientEndpoint
 from ghost.tunnel.events import Address, Connected, Event, NeedAddresses
 from ghost.tunnel.invitation import Invitation
@@ -218,12 +219,8 @@ class Pair:
             moves = rebindings(host.spec, since=host.since, now=self.now)
             address = (address[0], address[1] + moves)
         site = self._site
-        if site is None or (site.client, site.address, site.up, site.down) != (
-            self.client,
-            address,
-            self.up,
-            self.down,
-        ):
+        is_same = site is not None and site.client is self.client and site.up is self.up and site.down is self.down
+        if site is None or not is_same or site.address != address:
             site = self._site = Site("client", self.client, address, self.up, self.down)
         return [site, *self.guests]
 
@@ -233,8 +230,9 @@ class Pair:
 
     def _timeout(self, endpoint: ClientEndpoint | ServerEndpoint) -> float | None:
         """When it wants to be called, on the world's clock."""
-        if endpoint in self._timeouts:
-            return self._timeouts[endpoint]
+        known = self._timeouts.get(endpoint)
+        if known is not None:
+            return known
         due = endpoint.next_timeout()
         if due is not None and endpoint is self.server and due < self._busy_until:
             due = self._busy_until
@@ -244,7 +242,7 @@ class Pair:
         return due
 
     def _next_time(self) -> float | None:
-        """The earliest time at which anything is due. The busiest function here, hence without a generator."""
+        """The earliest time at which anything is due."""
         host, busy_until = self._host, self._busy_until
         dues = self._application_dues = [application.next_time() for application in self.applications]
         times = [self._timeout(self.server), *dues]
@@ -255,11 +253,7 @@ class Pair:
             if arrival is not None and arrival < busy_until:
                 arrival = busy_until
             times += (arrival, site.down.next_delivery(), self._timeout(site.client))
-        earliest = None
-        for time in times:
-            if time is not None and (earliest is None or time < earliest):
-                earliest = time
-        return earliest
+        return earliest(*times)
 
     def _clock_of(self, endpoint: ClientEndpoint | ServerEndpoint) -> float:
         return self.client_now if endpoint is self.client else self.now
@@ -267,19 +261,21 @@ class Pair:
     def _step(self) -> None:
         now, touched, server = self.now, self._touched, self.server
         sites = self._sites()
-        for site in sites:
-            due = site.up.next_delivery()
-            if due is not None and due <= now and self._busy_until <= now:
-                for datagram in site.up.deliver(now):
-                    server.receive_datagram(datagram, site.address, now)
+        is_idle = self._busy_until <= now
+        for _, client, address, up, down in sites:
+            due = up.next_delivery()
+            if due is not None and due <= now and is_idle:
+                for datagram in up.deliver(now):
+                    server.receive_datagram(datagram, address, now)
                     touched[server] = None
                     self._work()
-            due = site.down.next_delivery()
+                is_idle = self._busy_until <= now
+            due = down.next_delivery()
             if due is not None and due <= now:
-                clock = self._clock_of(site.client)
-                for datagram in site.down.deliver(now):
-                    site.client.receive_datagram(datagram, SERVER, clock)
-                touched[site.client] = None
+                clock = self._clock_of(client)
+                for datagram in down.deliver(now):
+                    client.receive_datagram(datagram, SERVER, clock)
+                touched[client] = None
         if self._host.spec.jump:
             self._timeouts.pop(self.client, None)  # what was left until then may have leapt
         for site in sites:
@@ -305,35 +301,38 @@ class Pair:
 
     def _flush(self, sites: list[Site]) -> None:
         """Carries what the touched endpoints have to say; packets that arrive may touch further ones."""
-        now = self.now
+        now, server, touched = self.now, self.server, self._touched
         for site in sites:
-            if site.client in self._touched:
+            if site.client in touched:
                 for packet in _plain(site.client.packets_to_deliver()):
                     for application in self.applications:
                         application.on_packet(self, packet, at_server=False)
-        if self.server in self._touched:
-            for packet in _plain(self.server.packets_to_deliver()):
+        if server in touched:
+            for packet in _plain(server.packets_to_deliver()):
                 for application in self.applications:
                     application.on_packet(self, packet, at_server=True)
-        touched, self._touched = self._touched, {}
+        self._touched = {}
         for endpoint in touched:
             self._timeouts.pop(endpoint, None)
-        for site in sites:
-            if site.client not in touched:
+        for name, client, address, up, _ in sites:
+            if client not in touched:
                 continue
-            clock = self._clock_of(site.client)
-            while (event := site.client.next_event()) is not None:
-                self.events.append((now, site.name, event))
+            clock = self._clock_of(client)
+            while (event := client.next_event()) is not None:
+                self.events.append((now, name, event))
                 if isinstance(event, NeedAddresses):
-                    site.client.connect([SERVER], clock)
-            for datagram, _ in site.client.datagrams_to_send(clock):
-                site.up.send(datagram, now, flow=site.address)
-        if self.server not in touched:
+                    client.connect([SERVER], clock)
+            for datagram, _ in client.datagrams_to_send(clock):
+                up.send(datagram, now, flow=address)
+        if server not in touched:
             return
-        while (event := self.server.next_event()) is not None:
+        while (event := server.next_event()) is not None:
             self.events.append((now, "server", event))
+        datagrams = server.datagrams_to_send(now)
+        if not datagrams:
+            return
         links = {site.address: site.down for site in sites}
-        for datagram, address in self.server.datagrams_to_send(now):
+        for datagram, address in datagrams:
             self._work()
             if address in links:
                 links[address].send(datagram, now, flow=address)

@@ -10,6 +10,7 @@ from ghost.chaos.spec import LinkSpec
 from ghost.simulation.measure import bytes_between
 from ghost.simulation.segments import Codec, Socket
 from ghost.simulation.tcp import Control, TcpSink, TcpSource
+from ghost.simulation.times import earliest
 
 SOURCE: Socket = (IPv4Address("192.0.2.1"), 5001)
 SINK: Socket = (IPv4Address("192.0.2.2"), 40001)
@@ -44,13 +45,12 @@ class PlainConnection:
         self.sink.open(now)
 
     def next_time(self) -> float | None:
-        times = (
+        return earliest(
             self._forth.next_delivery(),
             self._back.next_delivery(),
             self.source.next_time(),
             self.sink.next_time(),
         )
-        return min((time for time in times if time is not None), default=None)
 
     def step(self, now: float) -> None:
         """All that is due by now."""

@@ -14,7 +14,7 @@ from ghost.tunnel.composer import Composer
 from ghost.tunnel.receiver import Receiver
 from ghost.wire import frames, inner
 
-EVERYTHING = Agreement(headers=True, zstd=True, streams=16)
+EVERYTHING = Agreement(headers=True, zstd=True, streams=16, dns=True)
 
 
 class Carried(NamedTuple):
@@ -43,11 +43,14 @@ class Replay:
         record = self.composer.add(packet, parsed, rate=self._rate, prompt_id=self._prompt_id, now=now)
         size = 0
         if record is not None:
-            frame = self.composer.prompt_frame(self._prompt_id, record)
+            frame = self.composer.prompt_frame(self._prompt_id, record, is_near=self.composer.is_near)
             size = len(frame)
             for decoded in frames.decode(frame):
-                assert isinstance(decoded, frames.Prompt)
-                self.receiver.on_prompt(decoded)
+                if isinstance(decoded, frames.NearPrompt):
+                    self.receiver.on_near_prompt(decoded, self._prompt_id)
+                else:
+                    assert isinstance(decoded, frames.Prompt)
+                    self.receiver.on_prompt(decoded, self._prompt_id)
             self.composer.on_prompt_acked(self._prompt_id)
             self._prompt_id += 1
         while self.composer.has_data:

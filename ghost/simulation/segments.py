@@ -10,6 +10,7 @@ import struct
 from ipaddress import IPv4Address
 from typing import Final, NamedTuple
 
+from ghost.compression.checksum import complement, remainder
 from ghost.wire.inner import TCP
 
 SYN, ACK = 2, 16
@@ -62,9 +63,8 @@ class Codec:
         head = struct.pack(
             ">IIIBBHI", self._ports, sequence, acknowledgement, (20 + len(options)) << 2, flags, WINDOW, 0
         )
-        total = self._pseudo_sum + size + int.from_bytes(head + options, "big")
-        total += int.from_bytes(payload, "big") << (8 * (len(payload) & 1))
-        check = _complement(total).to_bytes(2, "big")
+        total = self._pseudo_sum + size + int.from_bytes(head + options, "big") + remainder(payload)
+        check = complement(total).to_bytes(2, "big")
         return b"".join((self._ip_head(20 + size), head[:16], check, head[18:], options, payload))
 
     def decode(self, packet: bytes) -> Segment | None:
@@ -80,12 +80,6 @@ class Codec:
         head = self._ip_heads.get(size)
         if head is None:
             head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, size, 0, 0x4000, 64, TCP, 0, *self._ip_fields)
-            check = _complement(int.from_bytes(head, "big"))
+            check = complement(int.from_bytes(head, "big"))
             head = self._ip_heads[size] = head[:10] + check.to_bytes(2, "big") + head[12:]
         return head
-
-
-def _complement(total: int) -> int:
-    """The Internet checksum (RFC 1071) of 16-bit words read as one number: 2**16 is 1 modulo 2**16 - 1, so one
-    remainder adds them all up. `total` is not 0."""
-    return 0xFFFF - (total % 0xFFFF or 0xFFFF)

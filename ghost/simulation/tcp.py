@@ -25,6 +25,7 @@ from ghost.constants import INNER_MTU
 from ghost.simulation.bbr import Bbr, Sample
 from ghost.simulation.cubic import Cubic
 from ghost.simulation.segments import ACK, MAX_SACKS, SYN, Codec, Range, Segment
+from ghost.simulation.times import earliest
 
 MSS: Final = INNER_MTU - 40
 RECEIVE_WINDOW: Final = 6 << 20  # bytes: the largest that Linux tunes itself to (tcp_rmem)
@@ -272,8 +273,7 @@ class TcpSource:
             self._send_syn(now)
 
     def next_time(self) -> float | None:
-        times = (self._timeout_at, self._probe_at, self._reorder_at, self._pace_at)
-        return min((time for time in times if time is not None), default=None)
+        return earliest(self._timeout_at, self._probe_at, self._reorder_at, self._pace_at)
 
     def handle_timeout(self, now: float) -> None:
         if self._pace_at is not None and self._pace_at <= now:

@@ -16,6 +16,7 @@ from ghost.simulation.measure import bytes_between
 from ghost.simulation.pair import Pair, Path
 from ghost.simulation.segments import ACK, Codec, Socket
 from ghost.simulation.tcp import MSS, TcpSink, TcpSource
+from ghost.simulation.times import earliest
 
 GATEWAY: Final = IPv4Address("10.77.0.1")
 PING_INTERVAL: Final = 0.050  # seconds
@@ -93,8 +94,7 @@ class Bulk:
     def next_time(self) -> float | None:
         if not self._is_begun:
             return self.start
-        times = (self.source.next_time(), self.sink.next_time())
-        return min((time for time in times if time is not None), default=None)
+        return earliest(self.source.next_time(), self.sink.next_time())
 
     def wake(self, pair: Path) -> None:
         if not self._is_begun:

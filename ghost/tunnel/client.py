@@ -149,10 +149,12 @@ class ClientEndpoint:
                 self._begin_handshake(now)
 
     def reconfigure(self, *, profile: str, compression: str, max_rate_bps: float | None) -> None:
-        """Holds for connections that begin from now on."""
+        """The rate holds at once, the rest for connections that begin from now on."""
         self._profile = PROFILES[profile]
         self._compression = compression
         self._max_rate = max_rate_bps / 8 if max_rate_bps else None
+        if self._connection is not None:
+            self._connection.sender.limit(self._max_rate)
 
     def close(self, now: float) -> None:
         """Tells the server; poll the datagrams once more."""

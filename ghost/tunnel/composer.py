@@ -5,8 +5,8 @@
 
 Prompt are packets of flows other than TCP that stay below a rate (ping, DNS, calls, games) and TCP's pure
 acknowledgements, which want no order: a later one says more than an earlier one. TCP is ordered, whatever else is
-bulk has no order to keep. A symbol is filled with whole records as far as they fit; only an inner packet too large for
-an empty symbol is sent in parts, which its flow's order then joins again.
+bulk has no order to keep. A symbol is filled: of an ordered flow the last packet goes in parts where it does not fit,
+which the flow's order then joins again, of others only what is too large for an empty symbol.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 
 from ghost.compression import exchange, tcp, zstd
 from ghost.compression.agreement import Agreement
-from ghost.compression.dictionaries import kind_of
+from ghost.compression.dictionaries import Kind, kind_of
 from ghost.compression.payload import PacketCompressor, looks_random, pad
 from ghost.compression.references import References
 from ghost.compression.streams import Streams
@@ -24,12 +24,16 @@ from ghost.compression.trains import Train
 from ghost.constants import MAX_SYMBOL
 from ghost.tunnel.flows import Flow, FlowQueue, FlowTable
 from ghost.wire import frames, records
-from ghost.wire.inner import TCP, Inner
+from ghost.wire.inner import TCP, Inner, is_dns
 
 LARGEST_PROMPT: Final = 1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
 LEAST_PART: Final = 256  # bytes of room below which a part is not begun
 EFFORTS: Final = ((64e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
 """Below which rate, in bytes a second: each takes up to a fifth of a core there; what is faster needs none."""
+HEADERS_BELOW: Final = 2.5e6
+"""Bytes a second from which the headers of a flow that does not shrink are left as they are: they are 3 % of it, while
+5 us a packet at each end are what counts then."""
+RATE_SHARE: Final = 1 / 1024  # of a packet in the average rate: what is hoped for while a rate is found must not count
 GAIN_SHARE: Final = 1 / 32  # of a packet in the average of what compression gains
 LEAST_GAIN: Final = 1.25  # from which queues are measured anew: headers alone gain less
 SMALLEST_STREAMED: Final = 32  # bytes of payload
@@ -39,14 +43,14 @@ MAX_SUSPECTS: Final = 1024
 class _Staged:
     """The inner packet whose turn it is: what is left of it, compressed or not."""
 
-    __slots__ = ("flow", "encoding", "body", "is_first", "needs_parts")
+    __slots__ = ("flow", "encoding", "body", "is_first", "may_part")
 
     def __init__(self, flow: Flow, encoding: int, body: bytes) -> None:
         self.flow = flow
         self.encoding = encoding
         self.body = body
         self.is_first = True
-        self.needs_parts = len(body) + records.RECORD_OVERHEAD > MAX_SYMBOL
+        self.may_part = flow.is_tcp or len(body) + records.RECORD_OVERHEAD > MAX_SYMBOL
 
 
 class Composer:
@@ -58,6 +62,7 @@ class Composer:
         "_compressor",
         "_flows",
         "_gain",
+        "_has_dns",
         "_has_headers",
         "_queue",
         "_rate",
@@ -65,6 +70,7 @@ class Composer:
         "_staged",
         "_streams",
         "_suspects",
+        "_usual_rate",
     )
 
     def __init__(self, agreement: Agreement) -> None:
@@ -74,9 +80,10 @@ class Composer:
         self._compressor = PacketCompressor() if agreement.zstd else None
         self._flows = FlowTable()
         self._gain = 1.0  # bytes of inner packets for one sent: queues are measured in the former
+        self._has_dns = agreement.dns
         self._has_headers = agreement.headers
         self._queue = FlowQueue()
-        self._rate = 0.0
+        self._rate = self._usual_rate = 0.0
         self._references = References()
         self._streams = Streams(agreement.streams)
         self._suspects: dict[bytes, None] = {}
@@ -102,10 +109,13 @@ class Composer:
         `rate` bytes a second bound the queue.
         """
         flow = self._flows.find(inner, now)
+        if flow.is_tcp and not inner.is_pure_ack:
+            flow.dialogue.on_segment(packet, now)
         is_sparse = inner.protocol != TCP and flow.is_sparse_with(len(packet), now)
         if len(packet) <= LARGEST_PROMPT and (inner.is_pure_ack or is_sparse):
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         self._rate = rate
+        self._usual_rate += (rate - self._usual_rate) * RATE_SHARE
         self._queue.push(flow, packet, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
         return None
 
@@ -114,6 +124,10 @@ class Composer:
         self._rate = rate
         flow = self._flows.find(inner, now)
         self._queue.push(flow, train, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
+
+    def may_wait(self, packet: bytes, inner: Inner, now: float) -> bool:
+        """Whether this pure acknowledgement may wait for a segment of its flow, which will say as much."""
+        return self._flows.find(inner, now).dialogue.may_wait(packet, now)
 
     def on_prompt_acked(self, prompt_id: int) -> None:
         """The prompt arrived."""
@@ -135,8 +149,15 @@ class Composer:
         if len(self._suspects) > MAX_SUSPECTS:
             del self._suspects[next(iter(self._suspects))]
 
-    def prompt_frame(self, prompt_id: int, record: bytes) -> bytes:
-        """The frame of a prompt record: the small form belongs to the feature."""
+    @property
+    def is_near(self) -> bool:
+        """Whether the record made last may go as a near prompt, when it leaves for the first time and in its turn."""
+        return self._references.is_near
+
+    def prompt_frame(self, prompt_id: int, record: bytes, *, is_near: bool) -> bytes:
+        """The frame of a prompt record: the small forms belong to the feature."""
+        if is_near:
+            return frames.encode_near_prompt(prompt_id, record)
         if self._has_headers:
             return frames.encode_small_prompt(prompt_id, record)
         return frames.encode_prompt(prompt_id, record)
@@ -151,7 +172,8 @@ class Composer:
                 symbols += self._cut(*ahead, count - len(symbols))
                 continue
             staged = self._staged or self._stage()
-            if staged is None or staged.needs_parts or len(staged.body) + records.RECORD_OVERHEAD <= beyond:
+            size = len(staged.body) + records.RECORD_OVERHEAD if staged is not None else 0
+            if not beyond < size <= MAX_SYMBOL:
                 break
             symbols.append(self.compose(MAX_SYMBOL))
         return symbols
@@ -170,7 +192,7 @@ class Composer:
                 placed.append(_record(staged, staged.body, is_last=True))
                 room -= len(staged.body)
                 self._staged = None
-            elif staged.needs_parts and room >= LEAST_PART:
+            elif staged.may_part and room >= LEAST_PART:
                 placed.append(_record(staged, staged.body[:room], is_last=False))
                 staged.body = staged.body[room:]
                 staged.is_first = False
@@ -205,7 +227,7 @@ class Composer:
             train.header = flow.lane.header
         self._gain += (len(packet) / (len(body) + 1) - self._gain) * GAIN_SHARE
         self._staged = _Staged(flow, encoding, body)
-        if self._staged.needs_parts and not flow.is_tcp:
+        if self._staged.may_part and not flow.is_tcp:
             flow.lane.header = None  # the receiver will see a packet in this lane that no TCP header can build on
         return self._staged
 
@@ -238,6 +260,10 @@ class Composer:
 
     def _pack_in_order(self, flow: Flow, packet: bytes) -> tuple[int, bytes]:
         lane = flow.lane
+        if self._usual_rate >= HEADERS_BELOW and (self._compressor is None or flow.shrinkage.rest > 1):
+            flow.shrinkage.rest = max(0, flow.shrinkage.rest - 1)  # with the last of them there is a header again
+            lane.header = None
+            return records.Encoding.PLAIN, packet
         packed = tcp.compress(lane.header, packet) if lane.header is not None else None
         if packed is None:
             lane.header = tcp.remember(packet)
@@ -283,10 +309,11 @@ class Composer:
         """A payload of UDP compressed by itself, if that pays and nothing in it must stay unguessed."""
         if self._compressor is None:
             return None
-        body = self._compressor.compress(payload, flow.shrinkage)
+        kind = Kind.DNS if self._has_dns and is_dns(flow.key) else Kind.NONE
+        body = self._compressor.compress(payload, flow.shrinkage, kind)
         if body is None or not flow.watch.note(payload):
             return None
-        padded = pad(body)
+        padded = pad(body, kind=kind)
         if len(padded) >= len(payload):
             return None
         self.saved_by_payload += len(payload) - len(padded)

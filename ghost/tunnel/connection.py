@@ -36,6 +36,7 @@ NUDGE_AFTER: Final = 1.0
 to an address that it moved to, and what asked for that may have been lost."""
 AMPLIFICATION: Final = 3
 LEAST_DATAGRAM: Final = 128  # bytes: holds all control frames that may wait
+FULL_ACK_INTERVAL: Final = 4.0  # seconds from one to the next, where brief ones do: clocks and counters must not rest
 CHALLENGE_INTERVAL: Final = 0.25  # seconds
 
 
@@ -75,7 +76,9 @@ class Connection:
         self._is_server = is_server
         self._rng = rng
         self._replay = ReplayWindow()
+        self._packet_number = -1  # of the packet that is being read
         self._acks = AckTracker()
+        self._full_ack_at = now
         self._control: list[bytes] = []
         self._is_control_eliciting = False
         self._keepalive_at = now + self._keepalive_interval()
@@ -107,6 +110,7 @@ class Connection:
             raise PeerError("replayed")
         is_newest = packet_number > self._replay.largest
         self._replay.mark(packet_number)
+        self._packet_number = packet_number
         if epoch is not self.epochs.current:
             self.epochs.confirm(epoch, now)
         self.last_contact = now
@@ -120,7 +124,7 @@ class Connection:
             self._credit += AMPLIFICATION * len(datagram)
         # Nearly every packet of a transfer is a symbol and nothing else: it needs no list of frames and no table.
         is_eliciting = is_symbol = frames.is_symbol(plaintext)
-        is_urgent = False
+        is_urgent = is_patient = False
         fault: PeerError | None = None
         try:
             if is_symbol:
@@ -128,8 +132,10 @@ class Connection:
                 self.receiver.take_symbol(*frames.parts_of_symbol(plaintext), now)
             for frame in () if is_symbol else frames.decode(plaintext):
                 kind = type(frame)
-                is_eliciting |= kind not in _NOT_ELICITING
-                is_urgent |= kind is frames.Ping
+                if kind not in _SILENT:
+                    is_eliciting = True
+                    is_urgent |= kind is frames.Ping
+                    is_patient |= kind in _PATIENT
                 try:
                     _HANDLERS[kind](self, frame, now)
                 except PeerError as error:  # what stands behind it is acknowledged too, so it must count
@@ -137,7 +143,13 @@ class Connection:
             if fault is not None:
                 raise fault
         finally:  # an authentic packet is acknowledged even if a frame of it made no sense
-            self._acks.on_packet(packet_number, is_ack_eliciting=is_eliciting, is_urgent=is_urgent, now=now)
+            self._acks.on_packet(
+                packet_number,
+                is_ack_eliciting=is_eliciting,
+                is_urgent=is_urgent,
+                is_patient=is_patient and not is_urgent,
+                now=now,
+            )
             if self.receiver.has_lost:
                 for lost in self.receiver.take_lost():
                     self._queue_control(frames.encode_lost(lost), is_eliciting=True)
@@ -287,6 +299,17 @@ class Connection:
     def _encode_ack(self, now: float) -> bytes:
         first, bitmap = self._acks.state()
         floor, symbols = self.receiver.window.report()
+        run = self._acks.run()
+        if run and now < self._full_ack_at and not symbols and not self.receiver.rank:
+            return frames.encode_brief_ack(
+                frames.BriefAck(
+                    largest=self._acks.newest & 0xFFFF,
+                    run=run,
+                    delay=now - self._acks.newest_time,
+                    symbol_floor=floor & 0xFFFF,
+                )
+            )
+        self._full_ack_at = now + FULL_ACK_INTERVAL
         return frames.encode_ack(
             frames.Ack(
                 first=first & 0xFFFFFFFF,
@@ -317,22 +340,33 @@ class Connection:
     def _keepalive_interval(self) -> float:
         return KEEPALIVE + self._rng.random() * KEEPALIVE_SPREAD
 
-    def _on_ping(self, frame: frames.Ping, now: float) -> None:
+    def _on_nothing(self, frame: frames.Ping | frames.Patient, now: float) -> None:
         pass
 
     def _on_ack(self, frame: frames.Ack, now: float) -> None:
         self.sender.on_ack(frame, now)
 
+    def _on_brief_ack(self, frame: frames.BriefAck, now: float) -> None:
+        self.sender.on_brief_ack(frame, now)
+
     def _on_symbol(self, frame: frames.Symbol, now: float) -> None:
         self.epochs.current.has_carried_data = True
         self.receiver.on_symbol(frame, now)
+
+    def _on_patient_symbol(self, frame: frames.PatientSymbol, now: float) -> None:
+        self.epochs.current.has_carried_data = True
+        self.receiver.on_patient_symbol(frame, now)
 
     def _on_repair(self, frame: frames.Repair, now: float) -> None:
         self.receiver.on_repair(frame, now)
 
     def _on_prompt(self, frame: frames.Prompt, now: float) -> None:
         self.epochs.current.has_carried_data = True
-        self.receiver.on_prompt(frame)
+        self.receiver.on_prompt(frame, self._packet_number)
+
+    def _on_near_prompt(self, frame: frames.NearPrompt, now: float) -> None:
+        self.epochs.current.has_carried_data = True
+        self.receiver.on_near_prompt(frame, self._packet_number)
 
     def _on_challenge(self, frame: frames.Challenge, now: float) -> None:
         self._queue_control(frames.encode_response(frame.token), is_eliciting=False)
@@ -348,13 +382,18 @@ class Connection:
         self.closed_by_peer = frames.CLOSE_REASONS.get(frame.reason, "unknown reason")
 
 
-_NOT_ELICITING: Final = frozenset((frames.Ack, frames.Close))
+_PATIENT: Final = frozenset((frames.PatientSymbol, frames.Patient))
+_SILENT: Final = frozenset((frames.Ack, frames.BriefAck, frames.Close))  # ask for no acknowledgement
 _HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
-    frames.Ping: Connection._on_ping,
+    frames.Ping: Connection._on_nothing,
     frames.Ack: Connection._on_ack,
+    frames.BriefAck: Connection._on_brief_ack,
     frames.Symbol: Connection._on_symbol,
+    frames.PatientSymbol: Connection._on_patient_symbol,
     frames.Repair: Connection._on_repair,
     frames.Prompt: Connection._on_prompt,
+    frames.NearPrompt: Connection._on_near_prompt,
+    frames.Patient: Connection._on_nothing,
     frames.Challenge: Connection._on_challenge,
     frames.Response: Connection._on_response,
     frames.Lost: Connection._on_lost,

@@ -19,6 +19,7 @@ from ghost.compression.credentials import Watch
 from ghost.compression.payload import Shrinkage
 from ghost.compression.references import PromptMemory
 from ghost.compression.trains import Train
+from ghost.tunnel.dialogue import Dialogue
 from ghost.wire.inner import TCP, Inner, is_behind, tcp_sequence
 from ghost.wire.records import MAX_FLOWS
 
@@ -66,6 +67,7 @@ class Flow:
         "packets",
         "queued_bytes",
         "deficit",
+        "dialogue",
         "is_in_turn",
         "shrinkage",
         "prompt_memory",
@@ -85,6 +87,7 @@ class Flow:
         self.is_in_turn = False
         self.shrinkage = Shrinkage()
         self.prompt_memory = PromptMemory()
+        self.dialogue = Dialogue()
         self.watch = Watch()
         self._hinted_to: int | None = None
         self._level = 0.0
@@ -175,7 +178,7 @@ class FlowQueue:
         size = len(packet)
         limit = max(LEAST_QUEUE, rate * MAX_QUEUE_SECONDS)
         if flow.is_tcp and flow.queued_bytes + size > limit:
-            limit *= PATIENCE
+            limit = max(1.5 * LEAST_QUEUE, PATIENCE * rate * MAX_QUEUE_SECONDS)
             hint = flow.take_hint() if flow.packets else 0
             self.bytes -= hint
             self.dropped += hint > 0

@@ -17,7 +17,8 @@ from typing import Final
 from ghost.compression import exchange, tcp
 from ghost.compression.agreement import Agreement
 from ghost.compression.credentials import METHOD_SIZE, METHODS, has_mark, reverse
-from ghost.compression.payload import MAX_PACKET, PacketCompressor, unpad
+from ghost.compression.dictionaries import Kind
+from ghost.compression.payload import MAX_PACKET, PacketCompressor, unpad_packet
 from ghost.compression.references import ReferenceTable
 from ghost.compression.streams import StreamTable
 from ghost.compression.trains import Coach, SuperPacket, can_board
@@ -37,10 +38,10 @@ MAX_HELD: Final = MAX_SYMBOLS * records.MAX_RECORDS
 class _FlowOrder:
     """What one flow is waiting for: the next sequence, later records, and the parts of an unfinished packet.
 
-    And what it remembers of the last packet's header.
+    And what it remembers of the last packet's header: all of the packet, until a delta asks for it.
     """
 
-    __slots__ = ("next_sequence", "held", "parts", "parts_size", "header", "coach")
+    __slots__ = ("next_sequence", "held", "parts", "parts_size", "header", "plain", "coach")
 
     def __init__(self) -> None:
         self.next_sequence = 0
@@ -48,6 +49,7 @@ class _FlowOrder:
         self.parts: list[bytes] = []
         self.parts_size = 0
         self.header: tcp.Header | None = None
+        self.plain: bytes | None = None
         self.coach: Coach | None = None
         """Segments behind that header, which wait for more to leave with."""
 
@@ -73,6 +75,7 @@ class Receiver:
         self._decoder = Decoder()
         self._prompts_seen = ReplayWindow()
         self._compressor = PacketCompressor() if agreement.zstd else None
+        self._has_dns = agreement.dns
         self._has_headers = agreement.headers
         self._references = ReferenceTable()
         self._streams = StreamTable(agreement.streams)
@@ -109,6 +112,11 @@ class Receiver:
         if solved:
             self._on_solved(solved)
 
+    def on_patient_symbol(self, symbol: frames.PatientSymbol, now: float) -> None:
+        """As a symbol. The replay window bounds how old it can be, so that its id is not ambiguous."""
+        symbol_id = expand(symbol.symbol_id, bits=frames.BRIEF_BITS, near=self.window.floor)
+        self.on_symbol(frames.Symbol(symbol_id & 0xFFFFFF, symbol.payload), now)
+
     def on_repair(self, repair: frames.Repair, now: float) -> None:
         """PeerError as for a symbol."""
         first = expand(repair.first_id, bits=frames.SYMBOL_ID_BITS, near=self.window.floor)
@@ -117,7 +125,7 @@ class Receiver:
             raise PeerError("window")
         self._on_solved(self._decoder.on_repair(repair.seed, members, repair.payload, floor=self.window.floor, now=now))
 
-    def on_prompt(self, prompt: frames.Prompt) -> None:
+    def on_prompt(self, prompt: frames.Prompt, packet_number: int) -> None:
         """PeerError for a record that is not as specified, or builds on what is not known."""
         prompt_id = expand(prompt.prompt_id, bits=frames.PROMPT_ID_BITS, near=self._prompts_seen.largest + 1)
         if not self._prompts_seen.is_fresh(prompt_id):
@@ -127,9 +135,16 @@ class Receiver:
         if head in shorts.SIZES or (head >= records.WHOLE | Encoding.REFERENCE and head < records.WHOLE + 0x10):
             if not self._has_headers:
                 raise PeerError("malformed")
-            self._restore_prompt(prompt.record, prompt_id)
+            self._restore_prompt(prompt.record, prompt_id, packet_number)
         else:
             self._on_records(prompt.record)
+
+    def on_near_prompt(self, prompt: frames.NearPrompt, packet_number: int) -> None:
+        """PeerError as above; it came in the packet of that number."""
+        if not self._has_headers:
+            raise PeerError("malformed")
+        prompt_id = self._references.near_id(prompt.record, prompt.prompt_id, packet_number=packet_number)
+        self.on_prompt(frames.Prompt(prompt_id & 0xFFFF, prompt.record), packet_number)
 
     @property
     def has_lost(self) -> bool:
@@ -201,9 +216,10 @@ class Receiver:
             body, flow.parts, flow.parts_size = b"".join(flow.parts), [], 0
             self._deliver(record.flow, flow, record.encoding, body)
 
-    def _restore_prompt(self, record: bytes, prompt_id: int) -> None:
+    def _restore_prompt(self, record: bytes, prompt_id: int, packet_number: int) -> None:
         try:
-            self._packets.append(self._references.restore(record, prompt_id, expand=self._expand))
+            packet = self._references.restore(record, prompt_id, expand=self._expand, packet_number=packet_number)
+            self._packets.append(packet)
         except PeerError as error:
             if error.reason == "reference":
                 self._lost[frames.Lost(frames.LOST_REFERENCE, record[1])] = None
@@ -222,7 +238,7 @@ class Receiver:
         except PeerError as error:
             self._fault = self._fault or error
             if flow is not None:
-                flow.header = None
+                flow.header = flow.plain = None
                 self._lost[frames.Lost(frames.LOST_LANE, flow_id)] = None
 
     def _is_boarded(self, data: bytes) -> bool:
@@ -257,7 +273,11 @@ class Receiver:
     def _restore(self, flow_id: int, flow: _FlowOrder | None, encoding: int, body: bytes) -> bytes:
         """The packet; `flow` is the one in whose order it came."""
         if encoding in _DELTAS:
-            if flow is None or flow.header is None:
+            if flow is None:
+                raise PeerError("reference")
+            if flow.plain is not None:
+                flow.header, flow.plain = tcp.remember(flow.plain), None
+            if flow.header is None:
                 raise PeerError("reference")
             if encoding == Encoding.DELTA:
                 packet, flow.header = tcp.restore(flow.header, body)
@@ -278,7 +298,7 @@ class Receiver:
         else:
             raise PeerError("malformed")
         if flow is not None and self._has_headers:
-            flow.header = tcp.remember(packet)
+            flow.plain = packet
             if self._distrust is not None:
                 self._look_for_credentials(packet, self._distrust)
         return packet
@@ -292,12 +312,15 @@ class Receiver:
                 distrust(reverse(parsed.key))
 
     def _expand(self, padded: bytes) -> bytes:
-        return self._decompress(unpad(padded))
+        body, kind = unpad_packet(padded)
+        if kind and not self._has_dns:
+            raise PeerError("malformed")
+        return self._decompress(body, kind)
 
-    def _decompress(self, body: bytes) -> bytes:
+    def _decompress(self, body: bytes, kind: Kind = Kind.NONE) -> bytes:
         if self._compressor is None:
             raise PeerError("malformed")
-        return self._compressor.decompress(body)
+        return self._compressor.decompress(body, kind)
 
 
 _SEGMENT: Final = records.ordered_head(Encoding.DELTA, 0)[0]

@@ -177,10 +177,12 @@ class ServerEndpoint:
             self._end(session, "revoked")
 
     def reconfigure(self, *, profile: str, compression: str, max_rate_bps: float | None) -> None:
-        """Holds for connections that begin from now on."""
+        """The rate holds at once, the rest for connections that begin from now on."""
         self._profile = PROFILES[profile]
         self._compression = compression
         self._max_rate = max_rate_bps / 8 if max_rate_bps else None
+        for session in self._sessions.values():
+            session.connection.sender.limit(self._max_rate)
 
     # ---- out --------------------------------------------------------------------------------------------------
 

@@ -6,11 +6,14 @@ A style is a word ("value", "warn", "rain2"); only the terminal knows its colour
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 Run = tuple[str, str]
 Line = tuple[Run, ...]
 """Pieces of text with their style, from the left edge to the right one."""
+
+_CLAUSE_END = re.compile("[.,:;] | and ")
 
 
 class Grid:
@@ -89,6 +92,14 @@ def fitted(text: str, width: int) -> str:
     """The text in exactly `width` columns; what is cut off leaves a '~', what is not one column wide a '?'."""
     safe = "".join(character if _is_narrow(character) else "?" for character in text)
     return safe[: width - 1] + "~" if len(safe) > width > 0 else safe[: max(0, width)].ljust(width)
+
+
+def shortened(text: str, width: int) -> str:
+    """The text where it fits, else as many of its first clauses as do; where not even one does, what fits and a '~'."""
+    if len(text) <= width:
+        return fitted(text, len(text))
+    ends = [found.start() for found in _CLAUSE_END.finditer(text) if 0 < found.start() < width]
+    return fitted(text[: ends[-1]] + ".", ends[-1] + 1) if ends else fitted(text, width)
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ghost import units
-from ghost.ui.cells import Grid, Line, fitted
+from ghost.ui.cells import Grid, Line, shortened
 from ghost.ui.frame import fact, notes, panel
 from ghost.ui.glyphs import Glyphs
 from ghost.ui.graph import ceiling, mountain, samples_across, sparkline
@@ -136,7 +136,7 @@ def _trends(grid: Grid, y: int, height: int, model: Model, glyphs: Glyphs, legen
     panel(grid, 0, y, grid.width, height, "last minutes", note=legend, glyphs=glyphs, style="dim")
     diagnosis = (model.peer or {}).get("diagnosis", "")
     if diagnosis:
-        grid.put(2, y + height - 1, f" {fitted(diagnosis, min(len(diagnosis), grid.width - 6))} ", "value")
+        grid.put(2, y + height - 1, f" {shortened(diagnosis, grid.width - 6)} ", "value")
     totals = model.status["totals"] if model.status else {}
     band = (height - 2) // 3
     rows = (

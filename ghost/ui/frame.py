@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ghost import units
-from ghost.ui.cells import Grid, Line, fitted, wrapped
+from ghost.ui.cells import Grid, Line, fitted, shortened, wrapped
 from ghost.ui.glyphs import Glyphs
 from ghost.ui.model import Model
 
@@ -24,7 +24,7 @@ def paint_frame(
     model: Model, body: list[Line], width: int, height: int, *, tabs: tuple[Tab, ...], shown: str, keys: str,
     glyphs: Glyphs, now: float,
 ) -> list[Line]:  # fmt: skip
-    """The whole screen: head, `body`, and two kinds of keys in the last row: those of the screen, then the screens'."""
+    """The whole screen: head, `body`, in the last row the screens' keys, then as many of this screen's as fit."""
     grid = Grid(width, height)
     _head(grid, model, glyphs, now)
     grid.paste(0, HEAD, body[: height - HEAD - FOOT])
@@ -34,7 +34,10 @@ def paint_frame(
         grid.put(x, height - 1, f" {tab.key} ", "key")
         grid.put(x + 3, height - 1, f"{tab.name} ", "shown" if is_shown else "label")
         x += 4 + len(tab.name)
-    grid.put_right(width, height - 1, fitted(keys, max(0, min(len(keys), width - x))), "dim")
+    words = keys.split("  ")
+    while words and len("  ".join(words)) > width - x:
+        words.pop()
+    grid.put_right(width, height - 1, "  ".join(words), "dim")
     return grid.lines()
 
 
@@ -52,7 +55,7 @@ def _head(grid: Grid, model: Model, glyphs: Glyphs, now: float) -> None:
             grid.put(16 + len(place), 0, f" {fitted(chaos, min(room, len(chaos)))} ", "chaos")
     text, style = model.sentence(now)
     grid.put(1, 1, glyphs.bullet, style)
-    grid.put(3, 1, fitted(text, grid.width - 4).rstrip(), style)
+    grid.put(3, 1, shortened(text, grid.width - 4), style)
 
 
 def panel(
@@ -75,8 +78,8 @@ def panel(
 
 
 def fact(grid: Grid, x: int, y: int, width: int, label: str, value: str, style: str = "value") -> None:
-    """A label on the left, its value on the right."""
-    grid.put(x, y, label[:width], "label")
+    """A label on the left, as far as there is room for it, its value on the right."""
+    grid.put(x, y, label[: max(0, width - len(value) - 1)], "label")
     grid.put_right(x + width, y, value, style)
 
 

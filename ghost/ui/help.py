@@ -23,16 +23,15 @@ price         bytes on the wire for each inner byte
 saved         by compression, and its share of what was sent
 rain          falls with what arrives, climbs with what is sent:
               blue drops mend, red ones were lost on their way
-
-Every number is that of `ghosttunnel status --json` at the same moment;
-loss and delays of all peers together are means. The dashboard is a
-process of its own: closing it, or its death, is nothing to the tunnel."""
+Every number is that of `ghosttunnel status --json` at the same moment; loss
+and delays of all peers together are means. The dashboard is a process of its
+own: its end is nothing to the tunnel."""
 
 
 def paint_help(width: int, height: int, glyphs: Glyphs) -> list[Line]:
     grid = Grid(width, height)
     panel(grid, 0, 0, width, height, "help", glyphs=glyphs)
-    for row, line in enumerate(_TEXT.splitlines()[: height - 3]):
+    for row, line in enumerate(_TEXT.splitlines()[: height - 2]):
         term = _TERM if line[_TERM - 1 : _TERM] == " " else 0  # a line without a term is prose
         grid.put(2, 1 + row, line[:term], "bright")
         grid.put(2 + term, 1 + row, line[term : width - 4], "label" if term else "dim")

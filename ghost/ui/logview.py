@@ -4,26 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
-from ghost.ui.cells import Grid, Line, fitted
+from ghost.ui.cells import Grid, Line, fitted, wrapped
 from ghost.ui.frame import panel
 from ghost.ui.glyphs import Glyphs
 
 _STYLES = {"debug": "dim", "info": "label", "warning": "warn", "error": "bad"}
+_MESSAGE_AT = 20
 
 
 def paint_log(lines: list[dict[str, Any]], back: int, width: int, height: int, glyphs: Glyphs) -> list[Line]:
-    """`back` lines before the newest are below the screen; 0 follows the log."""
+    """`back` lines before the newest are below the screen; 0 follows the log. A long line takes several rows."""
     grid = Grid(width, height)
     room = height - 2
-    back = min(back, max(0, len(lines) - room))
-    note = f"{back} newer below" if back else "following"
+    end = max(0, len(lines) - back)
+    rows = _rows(lines[max(0, end - room) : end], width)[-room:]
+    if len(rows) < room:  # the beginning of the log
+        rows, end = [], 0
+        while end < len(lines) and len(rows) < room:
+            rows += _rows(lines[end : end + 1], width)
+            end += 1
+        rows = rows[:room]
+    note = f"{len(lines) - end} newer below" if end < len(lines) else "following"
     panel(grid, 0, 0, width, height, "log", note=note, glyphs=glyphs, style="dim")
-    end = len(lines) - back
-    for row, line in enumerate(lines[max(0, end - room) : end]):
-        style = _STYLES.get(line["level"], "label")
-        grid.put(2, 1 + row, line["time"][11:19], "dim")
-        grid.put(11, 1 + row, fitted(line["level"], 8), style)
-        grid.put(20, 1 + row, fitted(line["message"], width - 22), "value" if style == "label" else style)
+    for y, (time, level, text) in enumerate(rows, start=1):
+        style = _STYLES.get(level, "label")
+        grid.put(2, y, time, "dim")
+        grid.put(11, y, fitted(level, 8) if time else "", style)
+        grid.put(_MESSAGE_AT, y, text, "value" if style == "label" else style)
     if not lines:
         grid.put(2, 1, "nothing was logged yet", "dim")
     return grid.lines()
+
+
+def _rows(lines: list[dict[str, Any]], width: int) -> list[tuple[str, str, str]]:
+    """Time, level and a piece of the message for each row; only a message's first row has its time."""
+    rows = []
+    for line in lines:
+        across = width - _MESSAGE_AT - 2
+        for index, text in enumerate(wrapped(line["message"], across)):
+            rows.append((line["time"][11:19] if not index else "", line["level"], fitted(text, across)))
+    return rows

@@ -5,6 +5,7 @@ A screen knows neither the terminal nor the socket: keys are words ("up", "enter
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,7 @@ class Context:
     rain_scale: int = 0
 
 
-class Screen:
+class Screen(ABC):
     """One of the dashboard's forms. `refresh` is called once a second while it is shown."""
 
     tab: Tab
@@ -59,15 +60,16 @@ class Screen:
     def rain_rows(self, height: int) -> int:
         return 0
 
-    def refresh(self) -> None:
+    def refresh(self) -> None:  # noqa: B027 - most screens show the model and ask for nothing more
         pass
 
     def press(self, key: str) -> bool:
         """Whether the key meant something."""
         return False
 
+    @abstractmethod
     def paint(self, width: int, height: int) -> list[Line]:
-        raise NotImplementedError
+        """The form's body: `height` lines of `width` columns."""
 
 
 class DashboardScreen(Screen):
@@ -191,11 +193,18 @@ class ChaosScreen(Screen):
         super().__init__(context)
         self._desk = ChaosDesk()
         self._is_asked = False
+        self._in_force: str | None = None
+        self._told: str | None = None
 
     def refresh(self) -> None:
+        """What ended by itself, was put in force elsewhere or went with a restart is seen in the status."""
+        told = (self.context.model.status or {}).get("chaos")
         if not self._is_asked:
             self._is_asked = True
             self._ask({"request": "chaos"})
+        elif told not in (self._told, self._in_force):
+            self._adopt(told)
+        self._told = told
 
     def press(self, key: str) -> bool:
         if self._desk.press(key):
@@ -212,9 +221,14 @@ class ChaosScreen(Screen):
         except GhostError as error:
             text = str(error)
             is_unknown = text.startswith("unknown request")
+            self._adopt(self._in_force)
             self._desk.message = ("This daemon cannot do it: chaos is not supported." if is_unknown else text, "bad")
             return
-        self._desk.adopt(answer.get("link"))
+        self._adopt(answer.get("link"))
+
+    def _adopt(self, link: str | None) -> None:
+        self._in_force = link
+        self._desk.adopt(link)
 
 
 class LogScreen(Screen):
@@ -251,7 +265,7 @@ class LogScreen(Screen):
 
 class OptionsScreen(Screen):
     tab = Tab("o", "Options")
-    keys = "enter edit  s save"
+    keys = "enter edit  s save  q quit"
 
     def __init__(self, context: Context, desk: OptionsDesk, save: Save) -> None:
         super().__init__(context)

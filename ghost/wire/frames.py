@@ -6,14 +6,17 @@ one of them at most: what solving for missing symbols may cost is bounded by the
     PAD       0x00  the rest of the packet means nothing
     PING      0x01  asks for an acknowledgement at once
     ACK       0x02  see Ack
+    ACK       0x03  see BriefAck
     SYMBOL    0x04  symbol id: 3 | records, to the end
+    SYMBOL    0x05  symbol id: 2 | records, to the end; its acknowledgement may wait
     REPAIR    0x06  seed: 1 | first symbol id: 3 | bitmap size: 1 | bitmap | coded bytes, to the end
+    PATIENT   0x07  nothing: the acknowledgement of this packet may wait
     PROMPT    0x08  size of the rest: 2 | prompt id: 2 | one record
     CHALLENGE 0x0a  token: 8
     RESPONSE  0x0b  token: 8
     CLOSE     0x0c  reason: 1
     PROMPT    0x0e  size of the record: 1 | prompt id: 2 | one record
-    PROMPT    0x10-0x2f, 0x40-0x7f  prompt id: 2 | rest of a short prompt whose code is the type
+    PROMPT    0x10-0x2f, 0x40-0x7f  prompt id: 1 | rest of a short prompt whose code is the type; see NearPrompt
     LOST      0x80  size: 2 | what: 1 | number: 2; see Lost
     0x80-0xff       size: 2 | body; a receiver that does not know the type skips it
 
@@ -34,6 +37,8 @@ from ghost.wire import shorts
 SYMBOL_ID_BITS = 24
 PROMPT_ID_BITS = 16
 PACKET_NUMBER_BITS = 32
+BRIEF_BITS = 16
+"""Of packet numbers and symbol ids where little is under way."""
 CLOCK_BITS = 32
 
 SYMBOL_OVERHEAD = 4  # type and symbol id
@@ -42,12 +47,14 @@ PROMPT_OVERHEAD = 5  # type, size and prompt id
 TOKEN_SIZE = 8
 
 _PAD, _PING, _ACK, _SYMBOL, _REPAIR, _PROMPT = 0x00, 0x01, 0x02, 0x04, 0x06, 0x08
+_BRIEF_ACK, _PATIENT_SYMBOL, _PATIENT = 0x03, 0x05, 0x07
 _CHALLENGE, _RESPONSE, _CLOSE, _SMALL_PROMPT, _SKIPPABLE = 0x0A, 0x0B, 0x0C, 0x0E, 0x80
 _LOST = 0x80
 _LOST_BODY = Struct(">BHBH")
 
 _ACK_HEAD = Struct(">BIHIH")
 _ACK_TAIL = Struct(">IBH")
+_BRIEF_ACK_BODY = Struct(">BHBHH")
 _ACK_DELAY_UNIT = 16e-6
 _U16 = Struct(">H")
 
@@ -62,7 +69,7 @@ class Ack(NamedTuple):
     first            low 32 bits of a packet number
     packets          bit i set: packet number first + i has arrived; the highest bit is the largest one received
     behind           how far below the largest one the newest is: the ack-eliciting packet that arrived last
-    received_clock   receiver's clock when the newest one arrived: microseconds modulo 2**32
+    received_clock   receiver's clock when the newest one arrived: microseconds modulo 2**32; None for a BriefAck's
     delay            seconds between that arrival and this frame (16 us steps, at most 1.05 s)
     symbol_floor     low 24 bits of a symbol id below which everything is known
     symbols          bit i set: symbol floor + 1 + i is known (the floor itself is not, or was never sent)
@@ -73,7 +80,7 @@ class Ack(NamedTuple):
     first: int
     packets: int
     behind: int
-    received_clock: int
+    received_clock: int | None
     delay: float
     symbol_floor: int
     symbols: int
@@ -81,8 +88,30 @@ class Ack(NamedTuple):
     redundant: int
 
 
+class BriefAck(NamedTuple):
+    """What has arrived, where little is under way and nothing is missing: it says nothing of repairs and clocks.
+
+    largest       low 16 bits of the number of the packet that arrived last
+    run           so many packets up to that one have arrived, 1 to 255
+    delay         as in Ack
+    symbol_floor  low 16 bits of a symbol id below which everything is known
+    """
+
+    largest: int
+    run: int
+    delay: float
+    symbol_floor: int
+
+
 class Symbol(NamedTuple):
     """A source symbol: the unit of repair, holding records."""
+
+    symbol_id: int
+    payload: bytes
+
+
+class PatientSymbol(NamedTuple):
+    """A new symbol where little is under way: BRIEF_BITS of its id. Its acknowledgement may wait."""
 
     symbol_id: int
     payload: bytes
@@ -102,6 +131,17 @@ class Prompt(NamedTuple):
 
     prompt_id: int
     record: bytes
+
+
+class NearPrompt(NamedTuple):
+    """A short prompt sent for the first time: the low 8 bits of its id, one of the 256 after its reference's."""
+
+    prompt_id: int
+    record: bytes
+
+
+class Patient(NamedTuple):
+    """Nothing but that the acknowledgement of its packet may wait."""
 
 
 class Challenge(NamedTuple):
@@ -129,13 +169,28 @@ class Close(NamedTuple):
     reason: int
 
 
-Frame = Ping | Ack | Symbol | Repair | Prompt | Challenge | Response | Lost | Close
+Frame = (
+    Ping
+    | Ack
+    | BriefAck
+    | Symbol
+    | PatientSymbol
+    | Repair
+    | Prompt
+    | NearPrompt
+    | Patient
+    | Challenge
+    | Response
+    | Lost
+    | Close
+)
 
 LOST_LANE, LOST_REFERENCE = 0, 1
 
 CLOSE_REASONS = {0: "stopped", 1: "replaced by a newer connection", 2: "protocol violation", 3: "revoked"}
 
 PING = bytes([_PING])
+PATIENT = bytes([_PATIENT])
 
 
 def encode_ack(ack: Ack) -> bytes:
@@ -144,7 +199,7 @@ def encode_ack(ack: Ack) -> bytes:
     delay = min(int(ack.delay / _ACK_DELAY_UNIT), 0xFFFF)
     return b"".join(
         (
-            _ACK_HEAD.pack(_ACK, ack.first, ack.behind, ack.received_clock, delay),
+            _ACK_HEAD.pack(_ACK, ack.first, ack.behind, ack.received_clock or 0, delay),
             bytes([len(packets)]),
             packets,
             _ACK_TAIL.pack(ack.symbol_floor << 8 | len(symbols), ack.rank, ack.redundant),
@@ -153,9 +208,19 @@ def encode_ack(ack: Ack) -> bytes:
     )
 
 
+def encode_brief_ack(ack: BriefAck) -> bytes:
+    delay = min(int(ack.delay / _ACK_DELAY_UNIT), 0xFFFF)
+    return _BRIEF_ACK_BODY.pack(_BRIEF_ACK, ack.largest & 0xFFFF, ack.run, delay, ack.symbol_floor & 0xFFFF)
+
+
 def encode_symbol(symbol_id: int, payload: bytes) -> bytes:
     """The last frame of its packet."""
     return (_SYMBOL << 24 | symbol_id & 0xFFFFFF).to_bytes(4, "big") + payload
+
+
+def encode_patient_symbol(symbol_id: int, payload: bytes) -> bytes:
+    """The last frame of its packet, whose acknowledgement may wait."""
+    return (_PATIENT_SYMBOL << 16 | symbol_id & 0xFFFF).to_bytes(3, "big") + payload
 
 
 def encode_repair(repair: Repair) -> bytes:
@@ -170,12 +235,15 @@ def encode_prompt(prompt_id: int, record: bytes) -> bytes:
 
 
 def encode_small_prompt(prompt_id: int, record: bytes) -> bytes:
-    """Of a short prompt, or of another record without wasting a byte of its size."""
-    if record[0] in shorts.SIZES:
-        return record[:1] + _U16.pack(prompt_id & 0xFFFF) + record[1:]
+    """Without wasting a byte of the record's size."""
     if len(record) <= 0xFF:
         return bytes((_SMALL_PROMPT, len(record))) + _U16.pack(prompt_id & 0xFFFF) + record
     return encode_prompt(prompt_id, record)
+
+
+def encode_near_prompt(prompt_id: int, record: bytes) -> bytes:
+    """Of a short prompt."""
+    return record[:1] + (prompt_id & 0xFF).to_bytes(1, "big") + record[1:]
 
 
 def encode_challenge(token: bytes) -> bytes:
@@ -251,6 +319,12 @@ def _decode_symbol(body: bytes) -> Symbol:
     return Symbol(int.from_bytes(body[:3], "big"), body[3:])
 
 
+def _decode_patient_symbol(body: bytes) -> PatientSymbol:
+    if len(body) <= 2:
+        raise PeerError("malformed")
+    return PatientSymbol(int.from_bytes(body[:2], "big"), body[2:])
+
+
 def _decode_repair(body: bytes) -> Repair:
     start = 5 + body[4]
     members = int.from_bytes(body[5:start], "little")
@@ -272,9 +346,9 @@ def _decode_small_prompt(data: bytes, at: int) -> tuple[Prompt, int]:
     return Prompt(_U16.unpack_from(data, at + 1)[0], data[at + 3 : end]), end
 
 
-def _decode_short(data: bytes, at: int, size: int) -> tuple[Prompt, int]:
-    end = at + 1 + size  # its code stands before, its id within
-    return Prompt(_U16.unpack_from(data, at)[0], data[at - 1 : at] + data[at + 2 : end]), end
+def _decode_short(data: bytes, at: int, size: int) -> tuple[NearPrompt, int]:
+    end = at + size  # its code stands before, its id within
+    return NearPrompt(data[at], data[at - 1 : at] + data[at + 1 : end]), end
 
 
 def _decode_ack(data: bytes, at: int) -> tuple[Ack, int]:
@@ -301,8 +375,19 @@ def _decode_ack(data: bytes, at: int) -> tuple[Ack, int]:
     return ack, symbols_end
 
 
+def _decode_brief_ack(data: bytes, at: int) -> tuple[BriefAck, int]:
+    _, largest, run, delay, floor = _BRIEF_ACK_BODY.unpack_from(data, at - 1)
+    if not run:
+        raise PeerError("malformed")
+    return BriefAck(largest, run, delay * _ACK_DELAY_UNIT, floor), at - 1 + _BRIEF_ACK_BODY.size
+
+
 def _decode_ping(data: bytes, at: int) -> tuple[Ping, int]:
     return Ping(), at
+
+
+def _decode_patient(data: bytes, at: int) -> tuple[Patient, int]:
+    return Patient(), at
 
 
 def _decode_challenge(data: bytes, at: int) -> tuple[Challenge, int]:
@@ -319,11 +404,14 @@ def _decode_close(data: bytes, at: int) -> tuple[Close, int]:
 
 _LAST_DECODERS: dict[int, Callable[[bytes], Frame]] = {
     _SYMBOL: _decode_symbol,
+    _PATIENT_SYMBOL: _decode_patient_symbol,
     _REPAIR: _decode_repair,
 }
 _DECODERS: dict[int, Callable[[bytes, int], tuple[Frame, int]]] = {
     _PING: _decode_ping,
     _ACK: _decode_ack,
+    _BRIEF_ACK: _decode_brief_ack,
+    _PATIENT: _decode_patient,
     _CHALLENGE: _decode_challenge,
     _RESPONSE: _decode_response,
     _CLOSE: _decode_close,

@@ -19,6 +19,7 @@ PROOF_SIZE = 32
 FEATURE_ZSTD = 1 << 0
 FEATURE_HEADERS = 1 << 1
 FEATURE_HISTORY = 1 << 2
+FEATURE_DNS = 1 << 3
 """Streams of history for ordered flows, and version 1 of the dictionaries."""
 
 _VERSION, _CONNECTION_ID, _TOKEN, _TIMESTAMP, _INVITE, _PROOF, _FEATURES = range(1, 8)

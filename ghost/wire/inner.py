@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 TCP = 6
 UDP = 17
+_DNS_PORTS = (b"\0\x35", b"\x14\xe9")  # 53, and 5353 of mDNS
 
 _TCP_PLAIN_ACK_MASK = 0x17  # FIN, SYN, RST and ACK: a pure acknowledgement has only the last
 _TCP_ACK = 0x10
@@ -44,9 +45,20 @@ def parse(packet: bytes) -> Inner | None:
     return Inner(key, protocol, data_at == size and flags & _TCP_PLAIN_ACK_MASK == _TCP_ACK)
 
 
+def is_dns(key: bytes) -> bool:
+    """Whether a flow of that key asks or answers names over UDP."""
+    return key[0] == UDP and (key[9:11] in _DNS_PORTS or key[11:13] in _DNS_PORTS)
+
+
 def tcp_sequence(packet: bytes) -> int:
     """Where in its stream a TCP segment begins (RFC 9293 section 3.4), modulo 2**32; the packet was parsed before."""
     start = (packet[0] & 0x0F) * 4 + 4
+    return int.from_bytes(packet[start : start + 4], "big")
+
+
+def tcp_acknowledgement(packet: bytes) -> int:
+    """What a TCP segment acknowledges, modulo 2**32; as above."""
+    start = (packet[0] & 0x0F) * 4 + 8
     return int.from_bytes(packet[start : start + 4], "big")
 
 

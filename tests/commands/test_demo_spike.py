@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ghost.commands.demo_spike import LOSSES, SILENCE, Second, Step, chart, lengths, promises, table
+from ghost.commands.demo_board import SILENCE, Second
+from ghost.commands.demo_spike import LOSSES, Step, chart, lengths, promises, table
 from ghost.commands.demo_stage import Echoes, Report
 
 EACH = 5

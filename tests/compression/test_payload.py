@@ -13,7 +13,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghost.compression.payload import MAX_PACKET, PacketCompressor, Shrinkage
+from ghost.compression.dictionaries import Kind
+from ghost.compression.payload import BUCKET, MAX_PACKET, PacketCompressor, Shrinkage, pad, unpad_packet
 from ghost.errors import PeerError
 
 BOMB = 10 << 20  # bytes
@@ -134,3 +135,29 @@ def test_a_flow_that_begins_to_shrink_is_compressed_at_once_again() -> None:
     tried = tries(shrinkage, 600, did_shrink=True)
     assert tried[0] <= 256
     assert tried == list(range(tried[0], 600))
+
+
+QUERY = bytes.fromhex("1a2b01000001000000000001") + b"\x08meadow17\x03org\0\0\x1c\0\x01\0\0\x29\x04\xd0" + bytes(6)
+ANSWER = (
+    bytes.fromhex("1a2b81800001000300000000") + QUERY[12:-11]
+    + bytes.fromhex("c00c00050001000001200014") + b"\x0emeadow17quartz\x04edge\0"
+    + bytes.fromhex("c00c000100010000012c0004c6120001") + bytes.fromhex("c00c000100010000012c0004c6120002")
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "most"), [(QUERY, 32), (ANSWER, 80)], ids=["query", "answer"])
+def test_a_question_for_a_name_never_seen_shrinks_by_the_dictionary(message: bytes, most: int) -> None:
+    assert PacketCompressor().compress(message, Shrinkage()) is None
+    body = PacketCompressor().compress(message, Shrinkage(), Kind.DNS)
+    assert body is not None
+    padded = pad(body, kind=Kind.DNS)
+    assert len(padded) <= most < len(message)
+    assert len(padded) % BUCKET == 0
+    found, kind = unpad_packet(padded)
+    assert PacketCompressor().decompress(found, kind) == message
+
+
+@pytest.mark.parametrize("padded", [b"", b"\0", b"\x10frame", b"\x20frame", b"\x40frame", b"\x3f"])
+def test_a_dictionary_that_no_packet_has_is_malformed(padded: bytes) -> None:
+    with pytest.raises(PeerError, match="malformed"):
+        unpad_packet(padded)

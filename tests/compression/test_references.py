@@ -22,14 +22,15 @@ RESTORABLE = {
 }
 
 
-def _restore(table: ReferenceTable, record: bytes, prompt_id: int) -> bytes:
-    return table.restore(record, prompt_id, expand=unpad)
+def _restore(table: ReferenceTable, record: bytes, prompt_id: int, packet_number: int | None = None) -> bytes:
+    packet_number = prompt_id if packet_number is None else packet_number
+    return table.restore(record, prompt_id, expand=unpad, packet_number=packet_number)
 
 
-def restore(table: ReferenceTable, record: bytes, prompt_id: int) -> bytes:
+def restore(table: ReferenceTable, record: bytes, prompt_id: int, packet_number: int | None = None) -> bytes:
     if record[0] == records.WHOLE | Encoding.PLAIN:
         return record[1:]
-    return _restore(table, record, prompt_id)
+    return _restore(table, record, prompt_id, packet_number)
 
 
 def acknowledgement(make_tcp: Make, number: int, *, ports: bytes = b"\x9c\x40\x01\xbb") -> bytes:
@@ -54,8 +55,13 @@ def test_acknowledgements_of_a_download_take_eight_bytes_each(make_tcp: Make) ->
         packet = acknowledgement(make_tcp, number)
         record = references.compress(packet, TCP, memory, prompt_id=number, now=now)
         assert restore(table, record, number) == packet
-        frame = frames.encode_small_prompt(number, record)
-        assert frames.decode(frame) == [frames.Prompt(number, record)]
+        if references.is_near:
+            frame = frames.encode_near_prompt(number, record)
+            assert frames.decode(frame) == [frames.NearPrompt(number & 0xFF, record)]
+            assert table.near_id(record, number & 0xFF, packet_number=number) == number
+        else:
+            frame = frames.encode_small_prompt(number, record)
+            assert frames.decode(frame) == [frames.Prompt(number, record)]
         sizes.append(len(frame))
         under_way.append((now + 0.1, number))
     mean = sum(sizes[50:]) / len(sizes[50:])
@@ -70,9 +76,9 @@ def test_loss_reordering_and_repetition_never_change_a_packet(make_tcp: Make, ma
     references, table = References(), ReferenceTable()
     flow_count = rng.choice([3, 400])
     memories = [PromptMemory() for _ in range(flow_count)]
-    arrivals: list[tuple[float, int, bytes, bytes]] = []
+    arrivals: list[tuple[float, int, bytes, bytes, bool, int]] = []
     news: list[tuple[float, int]] = []
-    restored = refused = smaller = 0
+    restored = refused = smaller = near = 0
     for prompt_id in range(3000):
         now = prompt_id * 0.005
         while news and news[0][0] <= now:
@@ -86,15 +92,21 @@ def test_loss_reordering_and_repetition_never_change_a_packet(make_tcp: Make, ma
             packet = make_udp(rng.randbytes(rng.randrange(30)), ports=ports, ident=prompt_id // 3 & 0xFFFF)
         record = references.compress(packet, TCP if is_tcp else UDP, memories[which], prompt_id=prompt_id, now=now)
         smaller += len(record) < len(packet)
-        for _ in range(rng.choice([0, 1, 1, 1, 2])):
-            arrivals.append((now + rng.choice([0.02, 0.02, 0.05, 0.5, 3.0]) * rng.random(), prompt_id, record, packet))
+        near += references.is_near
+        for copy in range(rng.choice([0, 1, 1, 1, 2])):
+            is_near = references.is_near and not copy
+            number = 2 * prompt_id + copy
+            delay = rng.choice([0.02, 0.02, 0.05, 0.5, 3.0]) * rng.random()
+            arrivals.append((now + delay, prompt_id, record, packet, is_near, number))
         arrivals.sort(key=lambda each: each[0])
         while arrivals and arrivals[0][0] <= now:
-            _, arrived, data, original = arrivals.pop(0)
+            _, arrived, data, original, is_near, number = arrivals.pop(0)
             if data[0] == records.WHOLE | Encoding.ALONE:
                 continue  # holds everything itself
             try:
-                assert restore(table, data, arrived) == original, f"seed {seed}"
+                if is_near:
+                    assert table.near_id(data, arrived & 0xFF, packet_number=number) == arrived, f"seed {seed}"
+                assert restore(table, data, arrived, number) == original, f"seed {seed}"
                 restored += 1
             except PeerError:
                 refused += 1
@@ -102,6 +114,7 @@ def test_loss_reordering_and_repetition_never_change_a_packet(make_tcp: Make, ma
     print(f"seed {seed}: {restored} restored, {refused} refused for being late, {smaller} of 3000 smaller")
     assert restored > 5 * refused
     assert smaller > 1000
+    assert near > 100
 
 
 def test_a_record_made_for_an_earlier_reference_of_the_same_number_is_refused(make_tcp: Make) -> None:

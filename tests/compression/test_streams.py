@@ -140,7 +140,12 @@ def test_a_damaged_piece_restores_or_is_a_peers_fault(data: st.DataObject) -> No
 def test_the_dictionaries_are_those_of_the_feature() -> None:
     """Another text is another feature: the peers of today would restore garbage."""
     digests = {kind.name: hashlib.blake2s(content, digest_size=8).hexdigest() for kind, content in DICTIONARIES.items()}
-    assert digests == {"NONE": "ef2a8b78dd80da9c", "WEB": "c68c35b9433c0c3c", "TLS": "ad595e9e843eea4c"}
+    assert digests == {
+        "NONE": "ef2a8b78dd80da9c",
+        "WEB": "c68c35b9433c0c3c",
+        "TLS": "ad595e9e843eea4c",
+        "DNS": "a39bbd121210fb47",
+    }
 
 
 def test_a_dictionary_helps_the_first_packet() -> None:
@@ -149,3 +154,17 @@ def test_a_dictionary_helps_the_first_packet() -> None:
     alone, helped = (len(zstd.compressor(zstd.QUICK, DICTIONARIES[kind]).compress(page)) for kind in (0, Kind.WEB))
     print(f"{len(page)} bytes of a page: {alone} alone, {helped} with the dictionary")
     assert helped < alone / 2
+
+
+@pytest.mark.parametrize("kind", [Kind.NONE, Kind.DNS])
+@pytest.mark.parametrize(("here", "there"), [("package", "standard"), ("standard", "package")])
+def test_a_packet_of_one_library_is_read_by_the_other(
+    here: str, there: str, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = b"\x08quietsea\x0acloudfront\x03net\0\0\x01\0\x01" * 3
+    with monkeypatch.context() as context:
+        use(context, here)
+        body = zstd.packet_codec(DICTIONARIES[kind]).compress(message)
+    use(monkeypatch, there)
+    codec = zstd.packet_codec(DICTIONARIES[kind])
+    assert [codec.decompress(body, 1000) for _ in range(2)] == [message] * 2

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ghost.constants import PATIENCE
 from ghost.reliability.acks import (
     ACK_EVERY,
+    LEAST_GAP,
     MAX_ACK_DELAY,
     MAX_BITMAP_BITS,
     MAX_OWED,
@@ -43,15 +45,27 @@ def test_one_packet_is_acknowledged_after_the_longest_delay() -> None:
 def test_a_later_packet_does_not_put_off_the_deadline() -> None:
     tracker = AckTracker()
     receive(tracker, 0, now=5.0)
-    receive(tracker, 1, now=5.0 + MAX_ACK_DELAY / 2)
+    tracker.on_sent()
+    receive(tracker, 1, now=5.0)
+    receive(tracker, 2, now=5.0 + LEAST_GAP / 2)
     assert tracker.deadline == pytest.approx(5.0 + MAX_ACK_DELAY)
+
+
+def test_the_first_two_packets_after_a_pause_are_told_of_at_once() -> None:
+    tracker = AckTracker()
+    receive(tracker, 0, now=5.0)
+    assert tracker.deadline == pytest.approx(5.0 + MAX_ACK_DELAY)
+    receive(tracker, 1, now=5.001)
+    assert tracker.deadline == 5.001
 
 
 def test_a_run_of_packets_is_acknowledged_at_its_end() -> None:
     tracker = AckTracker()
-    receive(tracker, *range(ACK_EVERY - 1), now=5.0)
+    receive(tracker, 0, now=5.0)
+    tracker.on_sent()
+    receive(tracker, *range(1, ACK_EVERY), now=5.0)
     assert tracker.deadline == pytest.approx(5.0 + MAX_ACK_DELAY)
-    receive(tracker, ACK_EVERY - 1, now=5.0)
+    receive(tracker, ACK_EVERY, now=5.0)
     assert tracker.deadline == 5.0
 
 
@@ -162,3 +176,36 @@ def test_a_jump_of_a_billion_packets_costs_no_memory() -> None:
     receive(tracker, 0, 1 << 30, (1 << 30) + 1)
     assert told(tracker) == {1 << 30, (1 << 30) + 1}
     assert tracker.state()[1].bit_length() <= MAX_BITMAP_BITS
+
+
+def test_a_patient_packet_waits_for_company_until_one_comes_that_does_not() -> None:
+    tracker = AckTracker()
+    tracker.on_packet(0, is_ack_eliciting=True, is_patient=True, now=5.0)
+    tracker.on_packet(1, is_ack_eliciting=True, is_patient=True, now=5.1)
+    assert tracker.deadline == pytest.approx(5.0 + PATIENCE)
+    receive(tracker, 2, now=5.11)
+    assert tracker.deadline is not None
+    assert tracker.deadline <= 5.11 + MAX_ACK_DELAY
+
+
+def test_a_run_says_it_all_where_patient_packets_came_without_a_gap() -> None:
+    tracker = AckTracker()
+    for number in range(300):
+        tracker.on_packet(number, is_ack_eliciting=True, is_patient=True, now=number)
+        assert min(number + 1, REPEATS) <= tracker.run() <= min(number + 1, REPEATS + 2)
+        tracker.on_sent()
+
+
+@pytest.mark.parametrize("numbers", [(0, 2), (1,)])
+def test_a_gap_wants_more_than_a_run(numbers: tuple[int, ...]) -> None:
+    tracker = AckTracker()
+    for number in numbers:
+        tracker.on_packet(number, is_ack_eliciting=True, is_patient=True, now=0.0)
+    assert tracker.run() == 0
+
+
+def test_what_does_not_wait_wants_more_than_a_run() -> None:
+    tracker = AckTracker()
+    tracker.on_packet(0, is_ack_eliciting=True, is_patient=True, now=0.0)
+    receive(tracker, 1)
+    assert tracker.run() == 0

@@ -77,3 +77,12 @@ def test_losses_that_were_none_are_taken_back() -> None:
     assert before - 0.06 < estimate.rate < before - 0.02
     estimate.forgive(1000)
     assert estimate.rate == 0.0
+
+
+def test_thin_traffic_soon_forgets_what_was_assumed_but_not_what_was_lost() -> None:
+    estimate = LossRate()
+    assert estimate.sparse == estimate.rate
+    feed(estimate, [False] * 15)
+    assert estimate.sparse < 0.002 < estimate.rate
+    feed(estimate, [True])
+    assert estimate.sparse == estimate.rate > 0.05

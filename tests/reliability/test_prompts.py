@@ -152,3 +152,43 @@ def test_what_waits_and_what_is_in_flight_is_bounded() -> None:
         sender.push(b"x", now=1.2, stale_key=None)
         sent_between(sender, start=1.2 + step * 1e-6, end=1.2 + step * 1e-6, copies=1)
     assert sender.dropped == 1000 - waiting + waiting + MAX_IN_FLIGHT
+
+
+def test_what_is_held_leaves_when_its_time_has_come() -> None:
+    sender = PromptSender(now=0.0)
+    sender.push(b"ack", now=1.0, stale_key=b"flow", hold=0.15)
+    sender.push(b"newer", now=1.1, stale_key=b"flow", hold=0.15)
+    assert sender.next_time() == pytest.approx(1.15), "the first one's time, or they could wait for ever"
+    record = sender.next_record(1.15, SRTT)
+    assert record is not None
+    assert record.data == b"newer"
+    assert sender.next_record(1.15, SRTT) is None
+
+
+def test_what_is_held_leaves_with_whatever_leaves() -> None:
+    sender = PromptSender(now=0.0)
+    sender.push(b"ack", now=1.0, stale_key=b"flow", hold=0.15)
+    assert sender.has_held
+    sender.push(b"query", now=1.0, stale_key=None)
+    assert sender.next_time() == 1.0
+    left = [record.data for _ in range(2) if (record := sender.next_record(1.0, SRTT)) is not None]
+    assert left == [b"query", b"ack"]
+    assert not sender.has_held
+
+
+def test_what_is_held_never_leaves_when_its_flow_says_more() -> None:
+    sender = PromptSender(now=0.0)
+    sender.push(b"ack", now=1.0, stale_key=b"flow", hold=0.15)
+    sender.supersede(b"other")
+    assert sender.has_held
+    sender.supersede(b"flow")
+    assert sender.next_time() is None
+    assert sender.next_record(2.0, SRTT) is None
+
+
+def test_what_is_held_gives_way_to_one_in_a_hurry() -> None:
+    sender = PromptSender(now=0.0)
+    sender.push(b"ack", now=1.0, stale_key=b"flow", hold=0.15)
+    sender.push(b"gap", now=1.0, stale_key=b"flow")
+    left = [record.data for _ in range(2) if (record := sender.next_record(1.0, SRTT)) is not None]
+    assert left == [b"gap"]

@@ -52,9 +52,16 @@ def test_a_server_sees_a_client_move_and_what_it_sends_to_the_former_port_is_los
     assert link.send([(b"e", moved), (b"f", PEER)], 113.0) == [(b"e", PEER)]
 
 
-def test_a_client_refuses_to_be_translated_anew() -> None:
-    with pytest.raises(ConfigError, match="give rebind to the server"):
-        impaired("rebind=10s", is_server=False)
+def test_a_client_is_told_when_it_needs_other_ports_once_for_each_time() -> None:
+    link = impaired("rebind=10s", is_server=False)
+    link.send([(b"a", PEER)], 100.0)
+    assert link.next_time() == 110.0
+    assert not link.is_rebound(109.9)
+    assert link.is_rebound(110.0)
+    assert not link.is_rebound(111.0)
+    assert link.receive([(b"b", PEER)], 112.0) == [(b"b", PEER)]
+    assert link.next_time() == 120.0
+    assert not impaired("rebind=10s").is_rebound(110.0)
 
 
 def test_the_clock_leaps_when_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:

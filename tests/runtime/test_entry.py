@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipapp
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ghost
-from ghost.runtime.entry import module_command
+from ghost.runtime.entry import entry_command, module_command, thaw
 
 SHOW = """
 from ghost.runtime.entry import entry_command, module_command
@@ -65,3 +66,26 @@ def test_module_inside_an_archive_runs(program: Path, tmp_path: Path) -> None:
     zipapp.create_archive(program, tmp_path / "ghosttunnel.pyz")
     command = output(sys.executable, "ghosttunnel.pyz", directory=tmp_path)
     assert str(tmp_path / "ghosttunnel.pyz") in command
+
+
+def test_a_binary_is_reached_by_its_own_name_and_told_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(sys, "executable", "/opt/ghosttunnel")
+    assert entry_command() == ["/opt/ghosttunnel"]
+    argv = [*module_command("ghost.runtime.traffic"), "--help"]
+    monkeypatch.setattr(sys, "argv", argv)
+    assert thaw() == "ghost.runtime.traffic"
+    assert sys.argv == ["/opt/ghosttunnel", "--help"]
+    assert thaw() is None
+
+
+def test_a_binary_lends_its_libraries_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["ghosttunnel"])
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/tmp/_MEI1")
+    monkeypatch.setenv("LD_LIBRARY_PATH_ORIG", "/usr/local/lib")
+    thaw()
+    assert os.environ["LD_LIBRARY_PATH"] == "/usr/local/lib"
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/tmp/_MEI1")
+    thaw()
+    assert "LD_LIBRARY_PATH" not in os.environ
+    assert "LD_LIBRARY_PATH_ORIG" not in os.environ

@@ -95,3 +95,34 @@ def test_the_panels_for_grafana_lie_beside_each_other() -> None:
         assert at["x"] + at["w"] <= 24
         taken |= cells
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+def test_the_dashboard_for_grafana_can_be_imported_anywhere(port: int) -> None:
+    board = json.loads(GRAFANA.read_text())
+    assert board["id"] is None  # else it would replace whatever has that number there
+    assert board["schemaVersion"] >= 36  # from which on a data source is an object
+    variables = {variable["name"]: variable for variable in board["templating"]["list"]}
+    assert variables["datasource"]["type"] == "datasource"
+    assert variables["datasource"]["query"] == "prometheus"
+    asking = [variable for variable in variables.values() if variable["type"] == "query"]
+    asking += [*board["panels"], *(target for panel in board["panels"] for target in panel["targets"])]
+    assert all(one["datasource"] == {"type": "prometheus", "uid": "${datasource}"} for one in asking)
+    used = set(re.findall(r"\$\{?(\w+)", GRAFANA.read_text())) - {"__all", "__rate_interval"}
+    assert used == variables.keys()
+    for panel in board["panels"]:
+        names = [target["refId"] for target in panel["targets"]]
+        assert len(set(names)) == len(names), panel["title"]
+
+
+def test_the_labels_that_the_dashboard_for_grafana_names_exist(port: int) -> None:
+    families = text_string_to_metric_families(scrape(port))
+    labels: dict[str, set[str]] = {}
+    for family in families:
+        for sample in family.samples:
+            labels.setdefault(sample.name, {"instance", "job"}).update(sample.labels)
+    for panel in json.loads(GRAFANA.read_text())["panels"]:
+        for target in panel["targets"]:
+            names = re.findall(r"ghosttunnel_\w+|process_\w+", target["expr"])
+            asked = re.findall(r"(\w+)=~?\"", target["expr"]) + re.findall(r"{{(\w+)}}", target["legendFormat"])
+            known = set.intersection(*(labels[name] for name in names))
+            assert set(asked) <= known, panel["title"]

@@ -45,6 +45,18 @@ def test_an_address_is_host_and_port_over_ipv6_too() -> None:
     assert len(arrived[1]) == 2
 
 
+def test_a_client_has_other_ports_when_it_has_dialled_again() -> None:
+    client = Udp.dial()
+    former = {sock.port for sock in client.sockets}
+    client.redial()
+    assert {sock.port for sock in client.sockets}.isdisjoint(former)
+    server = listen()
+    client.send([(b"question", ("127.0.0.1", server.sockets[0].port))])
+    arrived = receive(server.sockets[0])
+    assert arrived is not None
+    assert arrived[1][1] not in former
+
+
 def test_an_occupied_port_is_named_with_the_cure() -> None:
     first = listen()
     port = first.sockets[0].port

@@ -17,6 +17,7 @@ from ghost.errors import PeerError
 from ghost.simulation import packets
 from ghost.simulation.pair import Pair
 from ghost.simulation.replay import EVERYTHING, Replay
+from ghost.tunnel.composer import HEADERS_BELOW
 from ghost.tunnel.receiver import Receiver
 from ghost.wire import frames, inner, records
 
@@ -49,12 +50,12 @@ def words(rng: random.Random, count: int) -> bytes:
     return " ".join(rng.choice(["apple", "banana", "cherry", "damson", "elder"]) for _ in range(count)).encode()
 
 
-def test_nothing_is_larger_than_its_packet_and_a_record_head() -> None:
+def test_nothing_is_larger_than_its_packet_and_the_heads_of_frame_and_record() -> None:
     rng = random.Random(1)
     for size in (0, 1, 40, 500, INNER_MTU - 40):
         flow = Flow(Replay())
         for _ in range(50):
-            assert flow.send(rng.randbytes(size) if rng.random() < 0.5 else words(rng, 300)[:size]) <= size + 40 + 5
+            assert flow.send(rng.randbytes(size) if rng.random() < 0.5 else words(rng, 300)[:size]) <= size + 40 + 6
 
 
 def test_noise_costs_one_try_in_hundreds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +71,17 @@ def test_noise_costs_one_try_in_hundreds(monkeypatch: pytest.MonkeyPatch) -> Non
         flow.send(rng.randbytes(1300))
     assert tries == 0  # the sample of its bytes is enough
     assert flow.sizes[-1] <= 1300 + 3 + 4
+
+
+@pytest.mark.parametrize("agreement", MODES.values(), ids=MODES)
+def test_noise_at_a_high_rate_keeps_its_headers_and_text_behind_it_shrinks(agreement: Agreement) -> None:
+    flow, rng = Flow(Replay(agreement, rate=2 * HEADERS_BELOW)), random.Random(1)
+    for _ in range(1500):
+        flow.send(rng.randbytes(1300))
+    assert flow.sizes[1000:].count(1340 + 4) > 490
+    for _ in range(300):
+        flow.send(words(rng, 300)[:1300])
+    assert flow.sizes[-1] < (400 if agreement.zstd else 1345)
 
 
 def test_a_lane_whose_context_is_lost_heals_itself() -> None:
@@ -234,3 +246,18 @@ def test_what_was_saved_and_spent_adds_up(connected: Callable[..., Pair], talk: 
     assert min(spent.values()) > 0
     assert sum(spent.values()) < figures["sent_bytes"]
     assert figures["sent_bytes"] - sum(spent.values()) > figures["inner_sent_bytes"] - both
+
+
+def test_a_dictionary_is_used_only_where_both_ends_have_it() -> None:
+    query = packets.udp(
+        (HERE[0], 40_000),
+        (THERE[0], 53),
+        b"\x1a\x2b\1\0\0\1" + bytes(6) + b"\x0dd111111abcdef\x0acloudfront\3net\0\0\1\0\1",
+    )
+    without = Agreement(headers=True, zstd=True, streams=16)
+    sizes = [carried.size for each in (EVERYTHING, without) if (carried := Replay(each).carry(query, 0.0)) is not None]
+    assert sizes[0] < sizes[1]
+    replay = Replay(EVERYTHING)
+    replay.receiver = Receiver(without)
+    with pytest.raises(PeerError, match="malformed"):
+        replay.carry(query, 0.0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ghost.simulation.pair import Pair
+from ghost.simulation.segments import ACK, Codec
+from ghost.simulation.workloads import GATEWAY
 
 # With the share of prompt packets that must arrive. A burst is counted in packets, so on a path as quiet as this one a
 # long one outlasts what a prompt packet is worth.
@@ -47,6 +50,46 @@ def test_the_last_words_before_a_long_silence_arrive(connected: Callable[..., Pa
         counts = [len(conversation.arrivals[flow]) < len(sent) for flow, sent in conversation.sent.items()]
         stalled += [seed] * any(counts)
     assert stalled == []
+
+
+class Bursts:
+    """A client that acknowledges a fast download, 150 packets each 50 ms."""
+
+    def __init__(self, pair: Pair) -> None:
+        assert pair.address is not None
+        self._codec = Codec((pair.address, 7), (GATEWAY, 80))
+        self._next = pair.now
+        self._acknowledged = 0
+        self._rng = random.Random(1)
+        self.sent: set[bytes] = set()
+        self.arrived: list[bytes] = []
+
+    def next_time(self) -> float:
+        return self._next
+
+    def wake(self, pair: Pair) -> None:
+        self._next += 0.05
+        for _ in range(150):
+            self._acknowledged += self._rng.randrange(1, 3000)  # evenly, and a wrong one were another's right one
+            packet = self._codec.encode(sequence=1, acknowledgement=self._acknowledged, flags=ACK)
+            self.sent.add(packet)
+            pair.send(packet, from_server=False)
+
+    def on_packet(self, pair: Pair, packet: bytes, *, at_server: bool) -> None:
+        self.arrived.append(packet)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_acknowledgements_that_overtake_each_other_come_back_as_they_were(
+    seed: int, connected: Callable[..., Pair]
+) -> None:
+    """Hundreds of newer ones pass one that is late, which must still build on what it was built on."""
+    pair = connected("rate=50mbit,delay=100ms±80ms,reorder=30%", seed=seed)
+    bursts = Bursts(pair)
+    pair.applications.append(bursts)
+    pair.run(3.0)
+    assert len(bursts.arrived) > 3000
+    assert set(bursts.arrived) <= bursts.sent
 
 
 @pytest.mark.parametrize("compression", ["auto", "headers", "off"])

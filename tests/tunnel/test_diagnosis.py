@@ -56,6 +56,15 @@ def test_losses_that_come_whatever_the_speed_are_no_policers() -> None:
     assert found(samples)[0] is Cause.LOSS
 
 
+@pytest.mark.parametrize(("arrives", "cause"), [(100, Cause.POLICER), (None, Cause.LOSS)])
+def test_a_rate_that_climbs_slowly_and_brings_nothing_is_policed(arrives: int | None, cause: Cause) -> None:
+    samples = [CALM] * 4
+    for sent in range(120, 220, 6):
+        passed = arrives or sent * 7 // 10
+        samples.append(replace(CALM, sent=sent, lost=sent - passed, acked=passed * 1400, sent_bps=sent * 11.2e3))
+    assert found(samples)[0] is cause
+
+
 def test_trials_of_the_rate_convict_a_policer_as_well() -> None:
     samples = [replace(CALM, lost=4)] * 18 + [replace(CALM, lost=4, guilty=1)] * 2
     assert found(samples)[0] is Cause.POLICER

@@ -12,6 +12,7 @@ from ghost.tunnel.flows import (
     LEAST_QUEUE,
     MAX_QUEUE_BYTES,
     MAX_QUEUE_SECONDS,
+    PATIENCE,
     QUANTUM,
     SPARSE_RATE,
     Flow,
@@ -102,8 +103,24 @@ def test_flows_that_never_have_two_packets_waiting_do_not_starve_a_download(host
     assert shares[download.lane.flow_id] == pytest.approx(fair, rel=0.1), shares
 
 
+def segment(flow: Flow, number: int) -> bytes:
+    """A TCP packet of that flow with 960 bytes of its stream."""
+    source, destination = (IPv4Address(flow.key[1 + 4 * at : 5 + 4 * at]) for at in (0, 1))
+    return packets.tcp(
+        (source, 1), (destination, 443), sequence=960 * number, acknowledgement=0, flags=packets.ACK, payload=bytes(960)
+    )
+
+
+def datagrams(count: int) -> list[Flow]:
+    """Flows of UDP."""
+    table = FlowTable()
+    here, there = IPv4Address("10.77.0.2"), IPv4Address("192.0.2.7")
+    found = (inner.parse(packets.udp((here, port), (there, 443), b"x")) for port in range(count))
+    return [table.find(parsed, now=0.0) for parsed in found if parsed is not None]
+
+
 def test_a_flow_is_bounded_by_time_at_the_paths_rate() -> None:
-    queue, (flow, other) = FlowQueue(), flows(2)
+    queue, (flow, other) = FlowQueue(), datagrams(2)
     rate = 1e6
     accepted = sum(queue.push(flow, bytes(1000), rate=rate) for _ in range(1000))
     assert accepted == int(rate * MAX_QUEUE_SECONDS / 1000)
@@ -112,9 +129,43 @@ def test_a_flow_is_bounded_by_time_at_the_paths_rate() -> None:
 
 
 def test_a_thin_path_still_takes_a_first_window() -> None:
-    queue, (flow,) = FlowQueue(), flows(1)
+    queue, (flow,) = FlowQueue(), datagrams(1)
     accepted = sum(queue.push(flow, bytes(1500), rate=1000.0) for _ in range(100))
     assert accepted * 1500 == LEAST_QUEUE
+
+
+def test_tcp_loses_its_oldest_packet_once_a_window_and_is_not_cut_off() -> None:
+    queue, (flow,) = FlowQueue(), flows(1)
+    rate, room = 1e6, int(1e6 * MAX_QUEUE_SECONDS / 1000)
+    assert all(queue.push(flow, segment(flow, number), rate=rate) for number in range(2 * room))
+    assert queue.dropped == 1
+    assert flow.packets[0] == segment(flow, 1)
+    for number in range(2 * room, 3 * room):  # as many leave as come, until what was queued then is gone
+        assert queue.head() is flow
+        queue.pop(flow)
+        assert queue.push(flow, segment(flow, number), rate=rate)
+    assert queue.dropped == 2
+
+
+def test_what_tcp_sends_again_is_not_its_next_loss() -> None:
+    queue, (flow,) = FlowQueue(), flows(1)
+    rate, room = 1e6, int(1e6 * MAX_QUEUE_SECONDS / 1000)
+    for number in range(2 * room):
+        queue.push(flow, segment(flow, number), rate=rate)
+    flow.packets.clear()
+    queue.bytes = flow.queued_bytes = 0
+    for _ in range(2 * room):
+        queue.push(flow, segment(flow, 0), rate=rate)
+    assert queue.dropped == 1
+
+
+def test_a_tcp_flow_that_does_not_listen_is_bounded_all_the_same() -> None:
+    queue, (flow,) = FlowQueue(), flows(1)
+    rate = 1e6
+    accepted = sum(queue.push(flow, segment(flow, number), rate=rate) for number in range(10_000))
+    assert flow.queued_bytes <= PATIENCE * rate * MAX_QUEUE_SECONDS
+    assert queue.dropped == 10_000 - len(flow.packets)
+    assert accepted < 10_000
 
 
 def test_all_flows_together_are_bounded() -> None:

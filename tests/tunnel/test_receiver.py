@@ -62,7 +62,7 @@ def test_copies_of_a_prompt_record_deliver_once() -> None:
     receiver = Receiver(Agreement())
     record = records.encode(whole(UNORDERED, 0, b"ping"), is_sized=False)
     for prompt_id in (3, 3, 1, 2, 1):
-        receiver.on_prompt(Prompt(prompt_id, record))
+        receiver.on_prompt(Prompt(prompt_id, record), 0)
     assert receiver.take_packets() == [b"ping"] * 3
 
 
@@ -70,7 +70,7 @@ def test_prompt_ids_run_on_over_their_wrap() -> None:
     receiver = Receiver(Agreement())
     record = records.encode(whole(UNORDERED, 0, b"ping"), is_sized=False)
     for prompt_id in range(70_000):
-        receiver.on_prompt(Prompt(prompt_id & 0xFFFF, record))
+        receiver.on_prompt(Prompt(prompt_id & 0xFFFF, record), 0)
     assert len(receiver.take_packets()) == 70_000
 
 

@@ -83,3 +83,15 @@ def test_a_daemon_that_does_not_start_says_why_with_its_own_exit_code(
     screen.run(*inside(pair, "a", "client", "--tui", "--state-dir", tmp_path / "client"), width=200)
     text = screen.wait("exit code 2", limit=20)
     assert text.splitlines()[0].startswith("ghosttunnel: no invite: run `ghosttunnel invite` on the server")
+
+
+def test_a_demo_is_shown_on_the_dashboard_and_told_in_lines_when_it_is_left(screen: Screen, tmp_path: Path) -> None:
+    try:
+        require_root_and_tun()
+    except HostError as lack:
+        pytest.skip(str(lack))
+    screen.run(*PROGRAM, "demo", "--spike", "--secs", "1", height=60)
+    screen.wait("GHOSTTUNNEL  server", "link to client", limit=30)
+    assert "1 s  loss" not in screen.text()
+    screen.press("q")
+    screen.wait("  1 s  loss   0%", "  3 s  loss", "exit code", limit=60)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ghost.ui.cells import Grid, fitted, plain, wrapped
+from ghost.ui.cells import Grid, fitted, plain, shortened, wrapped
 from ghost.ui.editing import LineEditor
 
 
@@ -13,6 +13,19 @@ from ghost.ui.editing import LineEditor
 )
 def test_text_is_made_to_fit(text: str, width: int, result: str) -> None:
     assert fitted(text, width) == result
+
+
+@pytest.mark.parametrize(
+    ("width", "result"),
+    [
+        (60, "Others fill it: packets wait 180 ms in it, and 2 are left."),
+        (50, "Others fill it: packets wait 180 ms in it."),
+        (30, "Others fill it."),
+        (9, "Others f~"),
+    ],
+)
+def test_a_sentence_loses_whole_clauses(width: int, result: str) -> None:
+    assert shortened("Others fill it: packets wait 180 ms in it, and 2 are left.", width) == result
 
 
 def test_what_is_outside_is_cut_off() -> None:

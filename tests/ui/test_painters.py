@@ -10,7 +10,7 @@ import pytest
 from ghost.ui.cells import Line, plain
 from ghost.ui.chaos import SLIDERS, ChaosDesk, paint_chaos, position
 from ghost.ui.dashboard import paint_dashboard
-from ghost.ui.frame import Tab, paint_frame, paint_small
+from ghost.ui.frame import FOOT, HEAD, Tab, paint_frame, paint_small
 from ghost.ui.glyphs import ASCII, UNICODE, Glyphs
 from ghost.ui.help import paint_help
 from ghost.ui.logview import paint_log
@@ -69,6 +69,12 @@ def test_the_frame_has_the_sentence_on_top_and_the_keys_below() -> None:
     assert "30.7 % lost" in lines[1]
     assert lines[-1].startswith(" d Dashboard  p Peers  c Chaos  l Log  o Options  h Help ")
     assert lines[-1].rstrip().endswith("x y")
+
+
+def test_keys_that_do_not_fit_are_left_out_whole() -> None:
+    frame = paint_frame(model_of(), [], 80, 24, tabs=TABS, shown="Peers", keys="n invite  x revoke  q quit",
+                        glyphs=UNICODE, now=0.0)  # fmt: skip
+    assert plain(frame)[-1].endswith("  n invite  x revoke")
 
 
 def test_a_bad_link_made_on_purpose_and_a_diagnosis_are_shown() -> None:
@@ -153,6 +159,20 @@ def test_the_log_follows_unless_one_reads_back() -> None:
     assert "5 newer below" in back[0]
     top = plain(paint_log(LOG, 999, 80, 12, UNICODE))
     assert "listening on 0.0.0.0:8000" in top[1]
+
+
+def test_a_long_line_of_the_log_is_shown_whole() -> None:
+    told = {"time": "2026-01-01T00:00:00Z", "level": "warning", "message": "word " * 30 + "end"}
+    shown = plain(paint_log([*LOG, told], 0, 80, 12, UNICODE))
+    assert shown[-2].split()[1:-1][-1] == "end"
+    assert "".join(shown).count("word") == 30
+    top = plain(paint_log([told, *LOG], 999, 80, 12, UNICODE))
+    assert "warning" in top[1]
+    assert "".join(top).count("word") == 30
+
+
+def test_all_of_the_help_fits_into_80_by_24() -> None:
+    assert "nothing to the tunnel" in "".join(plain(paint_help(80, 24 - HEAD - FOOT, UNICODE)))
 
 
 # ---- chaos ----------------------------------------------------------------------------------------------------

@@ -28,7 +28,15 @@ acks = st.builds(
     rank=st.integers(0, 255),
     redundant=st.integers(0, 0xFFFF),
 )
+brief_acks = st.builds(
+    frames.BriefAck,
+    largest=st.integers(0, 0xFFFF),
+    run=st.integers(1, 255),
+    delay=st.integers(0, 0xFFFF).map(lambda steps: (steps + 0.5) * DELAY_UNIT),
+    symbol_floor=st.integers(0, 0xFFFF),
+)
 symbols = st.builds(frames.Symbol, st.integers(0, (1 << 24) - 1), st.binary(min_size=1, max_size=1400))
+patient_symbols = st.builds(frames.PatientSymbol, st.integers(0, 0xFFFF), st.binary(min_size=1, max_size=256))
 repairs = st.builds(
     frames.Repair,
     st.integers(0, 255),
@@ -45,16 +53,14 @@ shorts_ = st.sampled_from(sorted(shorts.SIZES)).flatmap(
         lambda body: bytes([code]) + body
     )
 )
-short_prompts = st.builds(
-    frames.Prompt,
-    ids,
-    shorts_,
-)
+short_prompts = st.builds(frames.NearPrompt, st.integers(0, 0xFF), shorts_)
 short_frames = st.one_of(
     st.just(frames.Ping()),
     acks,
+    brief_acks,
     prompts,
     short_prompts,
+    st.just(frames.Patient()),
     st.builds(frames.Challenge, tokens),
     st.builds(frames.Response, tokens),
     st.builds(frames.Close, st.integers(0, 255)),
@@ -63,8 +69,11 @@ short_frames = st.one_of(
 ENCODERS = {
     frames.Ping: lambda frame: frames.PING,
     frames.Ack: frames.encode_ack,
+    frames.BriefAck: frames.encode_brief_ack,
     frames.Symbol: lambda frame: frames.encode_symbol(*frame),
     frames.Prompt: lambda frame: (frames.encode_prompt if frame.prompt_id % 2 else frames.encode_small_prompt)(*frame),
+    frames.NearPrompt: lambda frame: frames.encode_near_prompt(*frame),
+    frames.Patient: lambda frame: frames.PATIENT,
     frames.Challenge: lambda frame: frames.encode_challenge(frame.token),
     frames.Response: lambda frame: frames.encode_response(frame.token),
     frames.Close: lambda frame: frames.encode_close(frame.reason),
@@ -72,9 +81,10 @@ ENCODERS = {
 ONE_OF_EACH = [
     frames.Ping(),
     frames.Ack(7, 0b1011, 2, 123, 5 * DELAY_UNIT, 9, 0b101, 2, 3),
+    frames.BriefAck(0xFFFE, 3, 5 * DELAY_UNIT, 9),
     frames.Prompt(3, b"record"),
     frames.Prompt(2, b"0record"),
-    frames.Prompt(0x1234, b"\x1f" + bytes(shorts.SIZES[0x1F] - 1)),
+    frames.NearPrompt(0x12, b"\x1f" + bytes(shorts.SIZES[0x1F] - 1)),
     frames.Challenge(b"12345678"),
     frames.Response(b"87654321"),
     frames.Close(1),
@@ -87,19 +97,21 @@ def encode(frame: frames.Frame) -> bytes:
 
 def comparable(frame: frames.Frame) -> tuple[object, ...]:
     """Its type and fields, a delay in whole steps."""
-    if isinstance(frame, frames.Ack):
+    if isinstance(frame, (frames.Ack, frames.BriefAck)):
         frame = frame._replace(delay=int(frame.delay / DELAY_UNIT + 0.25))
     return type(frame), *frame
 
 
-@given(st.lists(short_frames, max_size=6), st.none() | symbols | repairs, st.integers(0, 50))
+@given(st.lists(short_frames, max_size=6), st.none() | symbols | patient_symbols | repairs, st.integers(0, 50))
 def test_a_packet_of_frames_comes_back(
-    sent: list[frames.Frame], last: frames.Symbol | frames.Repair | None, padding: int
+    sent: list[frames.Frame], last: frames.Symbol | frames.PatientSymbol | frames.Repair | None, padding: int
 ) -> None:
     plaintext = b"".join(map(encode, sent))
     match last:
         case frames.Symbol():
             plaintext += frames.encode_symbol(*last)
+        case frames.PatientSymbol():
+            plaintext += frames.encode_patient_symbol(*last)
         case frames.Repair():
             plaintext += frames.encode_repair(last)
         case None:
@@ -142,7 +154,7 @@ def test_an_unknown_frame_that_may_be_skipped_is_skipped(kind: int) -> None:
 
 
 def test_any_other_unknown_frame_makes_the_packet_malformed() -> None:
-    known = {0x00, 0x01, 0x02, 0x04, 0x06, 0x08, 0x0A, 0x0B, 0x0C, 0x0E, *shorts.SIZES}
+    known = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x0A, 0x0B, 0x0C, 0x0E, *shorts.SIZES}
     for kind in set(range(0x80)) - known:
         with pytest.raises(PeerError, match="malformed"):
             frames.decode(frames.PING + bytes([kind]) + bytes(40))
@@ -183,10 +195,13 @@ def test_a_delay_beyond_the_field_is_clamped() -> None:
 def test_an_acknowledgement_of_nothing_is_malformed() -> None:
     with pytest.raises(PeerError, match="malformed"):
         frames.decode(frames.encode_ack(frames.Ack(0, 0, 0, 0, 0.0, 0, 0, 0, 0)))
+    with pytest.raises(PeerError, match="malformed"):
+        frames.decode(frames.encode_brief_ack(frames.BriefAck(0, 0, 0.0, 0)))
 
 
 def test_ids_are_truncated_to_their_fields() -> None:
     assert frames.decode(frames.encode_symbol(0x1234567, b"x")) == [frames.Symbol(0x234567, b"x")]
+    assert frames.decode(frames.encode_patient_symbol(0x1234567, b"x")) == [frames.PatientSymbol(0x4567, b"x")]
     assert frames.decode(frames.encode_prompt(0x12345, b"x")) == [frames.Prompt(0x2345, b"x")]
     repair = frames.Repair(1, 0x1000002, 1, b"coded")
     assert frames.decode(frames.encode_repair(repair)) == [frames.Repair(1, 2, 1, b"coded")]
