@@ -31,7 +31,7 @@ PROLOGUE: Final = b"GhostTunnel 1"
 INITIATION, RESPONSE = b"\1", b"\2"
 
 FIRST_REPEAT: Final = 0.05  # seconds
-REPEAT_GROWTH: Final = 1.15  # a burst of losses passes by packets: more than 40 of them in the first minute
+REPEAT_GROWTH: Final = 1.2
 LONGEST_REPEAT: Final = 5.0  # seconds: a server that is away for hours costs 100 bytes a second at most
 JITTER: Final = 0.25  # share of the interval, either way: a fixed schedule is a signature
 REPLIES_REMEMBERED: Final = 256
