@@ -97,7 +97,6 @@ class CongestionControl:
         "queue",
         "_span",
         "_max_rate",
-        "_samples",
         "_updated",
         "_min_rtt",
         "_smoothed_rtt",
@@ -135,7 +134,6 @@ class CongestionControl:
         """Seconds of queue that is ours, as far as it can be told."""
         self._span = SpanRate()
         self._max_rate = max_rate or float("inf")
-        self._samples = 0
         self._updated = now
         self._min_rtt = self._smoothed_rtt = INITIAL_RTT
         self._mode_since = now
@@ -219,7 +217,6 @@ class CongestionControl:
 
         `acked_bytes` are all that was acknowledged so far. `has_backlog`: more is waiting than may leave.
         """
-        self._samples += 1
         self._min_rtt, self._smoothed_rtt = rtt.min_rtt, rtt.smoothed
         if not self._start.has_rate:
             self.rate = INITIAL_PACKETS * FULL_PACKET / max(rtt.smoothed, LEAST_INITIAL_RTT)

@@ -83,9 +83,7 @@ class Start:
         self._is_limited = False  # whether in this round the application sent less than it might
         self._is_used = False  # whether so much is sent that a queue may be ours
         self._last_peak = 0.0
-        self._last_rounds: deque[tuple[float, float]] = deque(
-            maxlen=2
-        )  # most delivered, and its share of what was sent
+        self._last_rounds: deque[tuple[float, float]] = deque(maxlen=2)  # most delivered, and its share of the sent
         self._pushing_since: float | None = None
         self._queue_began: tuple[float, int, int] | None = None  # arrival, bytes sent, bytes acknowledged
         self._quiet = float("inf")  # the least jitter yet: our own pushes make more of it
@@ -119,7 +117,7 @@ class Start:
 
         So it is where the path has room and loses by itself.
         """
-        if len(self._last_rounds) < 2:
+        if self.is_early:
             return False
         delivered, share = self._last_rounds[0]
         return span.delivered > PAYING * delivered and span.delivered > PAYING_SHARE * share * span.rate

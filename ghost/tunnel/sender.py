@@ -38,8 +38,8 @@ WIRE_HEADERS: Final = 28  # bytes of IPv4 and UDP around a datagram: the path's 
 SYMBOL_PACKET_OVERHEAD: Final = frames.SYMBOL_OVERHEAD + PACKET_OVERHEAD + WIRE_HEADERS
 FULL_SYMBOL_PACKET: Final = MAX_SYMBOL + SYMBOL_PACKET_OVERHEAD
 PROBE_SHARES: Final = (0.05, 0.5)
-"""Of the rate may go into the first probes, and the next ones if they are lost as well: a burst of losses passes by
-packets, not by time."""
+"""Of the rate may go into the first probes, and into the next ones if those are lost as well: a burst of losses passes
+by packets, not by time."""
 PROBE_PACKETS: Final = (2, 8)  # least (RFC 9002 section 6.2.4) and most at once
 PROBES_BEFORE_SILENCE: Final = 3  # unanswered probes after which only probes are sent: the path is gone
 PROBES_BEFORE_BACKOFF: Final = 8  # a burst of losses must not slow the probing down
@@ -237,7 +237,7 @@ class Sender:
         if probe_time is not None and probe_time <= now:
             self.probes_unanswered += 1
             interval = self.rtt.probe_timeout(max_ack_delay=MAX_ACK_DELAY + self._patience)
-            is_again = 1 < self.probes_unanswered < PROBES_BEFORE_SILENCE + 1
+            is_again = 1 < self.probes_unanswered <= PROBES_BEFORE_SILENCE
             packets = PROBE_SHARES[is_again] * self.congestion.rate * interval / FULL_PACKET
             self._owed_probes = max(PROBE_PACKETS[0], min(int(packets), PROBE_PACKETS[1]))
             self.last_eliciting = now

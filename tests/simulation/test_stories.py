@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from random import Random
+from statistics import median
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from ghost.chaos.link import Link
 from ghost.chaos.spec import LinkSpec, parse
 from ghost.simulation.measure import QueueWatch, percentile
 from ghost.simulation.pair import Pair
-from ghost.simulation.workloads import WIRE_SIZE, Saturate
+from ghost.simulation.workloads import WIRE_SIZE, Bulk, Saturate
 
 RATE = 10e6
 ROUND_TRIP = 0.1
@@ -92,6 +93,28 @@ def test_a_throttle_to_half_is_obeyed_within_ten_round_trips(loss: int) -> None:
     offered = [download.run(0.5)[0] for _ in range(6)]
     assert max(offered) <= 1.1 * RATE / 2
     assert sum(offered) / 6 >= 0.9 * RATE / 2
+
+
+def test_the_first_megabyte_of_an_inner_cubic_is_here_in_two_and_a_half_seconds() -> None:
+    times = []
+    for seed in range(1, 6):
+        pair = Pair(parse(f"{CLEAN},loss=30%"), seed=seed)
+        pair.run_until_connected()
+        download = Bulk(pair, is_download=True, total=1_000_000)
+        pair.applications.append(download)
+        pair.run(5)
+        times.append(download.time_of(1_000_000) or math.inf)
+    assert median(times) <= 2.5
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_an_inner_cubic_leaves_slow_start_with_a_full_path(seed: int) -> None:
+    pair = Pair(parse(CLEAN), seed=seed)
+    pair.run_until_connected()
+    download = Bulk(pair, is_download=True)
+    pair.applications.append(download)
+    pair.run(3)
+    assert download.goodput_bps(pair.now - 1.5, pair.now) >= 0.9 * RATE
 
 
 @pytest.mark.parametrize("loss", [0, 30])
