@@ -324,12 +324,13 @@ class Sender:
         if self._is_repair_due():
             return []
         room_beside = LARGEST_PLAINTEXT - len(head()) - frames.SYMBOL_OVERHEAD if head else 0
+        least = max(room_beside, MAX_SYMBOL // 2)  # shorter ones may be patient
         window = self.congestion.window
         run: list[tuple[int, bytes]] = []
         while len(run) < most:
             free = min(self._pacer.credit, window - self._in_flight.bytes_in_flight)
             count = min(math.ceil(free / FULL_SYMBOL_PACKET), most - len(run), self._window.room)
-            symbols = self.composer.compose_run(count, beyond=room_beside) if count > 0 else []
+            symbols = self.composer.compose_run(count, beyond=least) if count > 0 else []
             if not symbols:
                 break
             run += self._send_symbols(symbols, now)
