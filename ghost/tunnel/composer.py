@@ -32,7 +32,7 @@ EFFORTS: Final = ((64e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK
 """Below which rate, in bytes a second: each takes up to a fifth of a core there; what is faster needs none."""
 HEADERS_BELOW: Final = 2.5e6
 """Bytes a second from which the headers of a flow that does not shrink are left as they are: they are 3 % of it, while
-5 us a packet at each end are what counts then."""
+5 us a packet at each end are what counts then. Where the kernel hands over trains, a header costs next to nothing."""
 RATE_SHARE: Final = 1 / 1024  # of a packet in the average rate: what is hoped for while a rate is found must not count
 GAIN_SHARE: Final = 1 / 32  # of a packet in the average of what compression gains
 LEAST_GAIN: Final = 1.25  # from which queues are measured anew: headers alone gain less
@@ -220,7 +220,8 @@ class Composer:
         train = self._queue.train(flow)
         packet = self._queue.pop(flow)
         if self._has_headers:
-            encoding, body = self._pack_in_order(flow, packet) if flow.is_tcp else self._pack_alone(flow, packet)
+            pack = partial(self._pack_in_order, in_train=train is not None) if flow.is_tcp else self._pack_alone
+            encoding, body = pack(flow, packet)
         else:
             encoding, body = self._compress(flow, packet)
         if train is not None:
@@ -258,9 +259,9 @@ class Composer:
             for sequence, body in enumerate(bodies, start)
         ]
 
-    def _pack_in_order(self, flow: Flow, packet: bytes) -> tuple[int, bytes]:
+    def _pack_in_order(self, flow: Flow, packet: bytes, *, in_train: bool) -> tuple[int, bytes]:
         lane = flow.lane
-        if self._usual_rate >= HEADERS_BELOW and (self._compressor is None or flow.shrinkage.rest > 1):
+        if not in_train and self._usual_rate >= HEADERS_BELOW and (self._compressor is None or flow.shrinkage.rest > 1):
             flow.shrinkage.rest = max(0, flow.shrinkage.rest - 1)  # with the last of them there is a header again
             lane.header = None
             return records.Encoding.PLAIN, packet

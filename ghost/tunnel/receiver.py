@@ -54,6 +54,13 @@ class _FlowOrder:
         """Segments behind that header, which wait for more to leave with."""
 
 
+def _header(flow: _FlowOrder) -> tcp.Header | None:
+    """Of the last packet, before the segments that have boarded."""
+    if flow.plain is not None:
+        flow.header, flow.plain = tcp.remember(flow.plain), None
+    return flow.header
+
+
 class Receiver:
     """One connection's receiving half."""
 
@@ -229,7 +236,7 @@ class Receiver:
         """A packet is complete. One that cannot be restored must not keep others from being delivered: it is lost,
         as on any path, and the sender told, so that those behind it are not."""
         if self._joins_segments and flow is not None:
-            if encoding == Encoding.DELTA and flow.header is not None and can_board(flow.header, body):
+            if encoding == Encoding.DELTA and (header := _header(flow)) is not None and can_board(header, body):
                 self._board(flow, body)
                 return
             self._depart(flow)
@@ -275,17 +282,16 @@ class Receiver:
         if encoding in _DELTAS:
             if flow is None:
                 raise PeerError("reference")
-            if flow.plain is not None:
-                flow.header, flow.plain = tcp.remember(flow.plain), None
-            if flow.header is None:
+            reference = _header(flow)
+            if reference is None:
                 raise PeerError("reference")
             if encoding == Encoding.DELTA:
-                packet, flow.header = tcp.restore(flow.header, body)
+                packet, flow.header = tcp.restore(reference, body)
                 if self._distrust is not None:
                     self._look_for_credentials(packet, self._distrust)
                 return packet
             expand_payload = partial(self._streams.expand, flow_id, is_new=encoding == Encoding.STREAM_START)
-            packet, flow.header = tcp.restore(flow.header, body, expand=expand_payload)
+            packet, flow.header = tcp.restore(reference, body, expand=expand_payload)
             return packet
         if encoding == Encoding.PLAIN:
             packet = body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 import pytest
@@ -43,14 +44,17 @@ def is_sound(packet: bytes) -> bool:
     return int.from_bytes(packet[2:4], "big") == len(packet) and not remainder(packet[:20]) % ONES and not total % ONES
 
 
-def carry(trains: list[Train], *, joins_segments: bool, seed: int = 0) -> list[bytes | SuperPacket]:
+def carry(trains: Sequence[Train | bytes], *, joins_segments: bool, seed: int = 0) -> list[bytes | SuperPacket]:
     """What the receiver has delivered; `seed` shuffles the order in which symbols arrive."""
     composer = Composer(Agreement(headers=True))
     receiver = Receiver(Agreement(headers=True), joins_segments=joins_segments)
-    for train in trains:
-        parsed = inner.parse(super_packet(b"x").packet)
-        assert parsed is not None
-        composer.add_train(train, parsed, rate=FAST, now=0.0)
+    parsed = inner.parse(super_packet(b"x").packet)
+    assert parsed is not None
+    for item in trains:
+        if isinstance(item, Train):
+            composer.add_train(item, parsed, rate=FAST, now=0.0)
+        else:
+            assert composer.add(item, parsed, rate=FAST, now=0.0, prompt_id=0) is None
     symbols = []
     while composer.has_data:
         symbols += composer.compose_run(7, beyond=0)
@@ -120,6 +124,16 @@ def test_joined_segments_are_few_packets_with_the_same_stream(seed: int) -> None
             assert item.segment_size == SEGMENT
         else:
             assert is_sound(item)
+
+
+def test_segments_alone_and_in_trains_alternate() -> None:
+    payload = random.Random(4).randbytes(40 * SEGMENT)
+    items: list[Train | bytes] = []
+    for at in range(0, len(payload), 10 * SEGMENT):
+        train = train_of(payload[at : at + 10 * SEGMENT], sequence=1000 + at, flags=ACK)
+        items += [train.next_packet() for _ in range(3)]
+        items.append(train)
+    assert stream(carry(items, joins_segments=True)) == payload
 
 
 def test_a_request_is_not_joined_so_that_credentials_are_seen() -> None:
