@@ -260,6 +260,7 @@ class CongestionControl:
             if self._start.is_over and self.queue * self._span.delivered > PROVING_PACKETS * FULL_PACKET:
                 self._excess.learn(self._path_loss, rate=self.rate)
             if self._start.is_over:
+                self._overshoots *= not self._start.is_doubtful
                 self._drain(DRAIN_GAIN_AFTER_START, now)
             else:
                 self._set_pacing(self._start.gain)
@@ -383,9 +384,8 @@ class CongestionControl:
         is_changing = abs(span.stretch) > STRETCH_LIMIT + 2 * jitter / window
         is_bottleneck = has_queue and is_changing and not packet.is_app_limited
         served = span.rate
-        if (
-            self.is_congested and has_queue
-        ):  # a full queue drops what is too much: only what arrives tells of the bottleneck
+        if self.is_congested and has_queue and not packet.is_app_limited:
+            # A full queue drops what is too much: only what arrives tells of the bottleneck.
             served = min(served, span.delivered / (1 - self._path_loss))
             is_bottleneck = is_bottleneck or served < self.rate
         if has_span and span.since >= self._mode_since and (is_bottleneck or served > self.rate):

@@ -53,6 +53,7 @@ class Start:
     __slots__ = (
         "gain",
         "has_rate",
+        "is_doubtful",
         "is_over",
         "_crowded_at",
         "_is_limited",
@@ -79,6 +80,8 @@ class Start:
         self.has_rate = False
         """Whether any rate was measured."""
         self.is_over = False
+        self.is_doubtful = False
+        """Whether it is over because of a delay that nobody's sending may explain: the rate is what it was."""
         self._crowded_at = float("-inf")
         self._is_limited = False  # whether in this round the application sent less than it might
         self._is_used = False  # whether so much is sent that a queue may be ours
@@ -170,7 +173,7 @@ class Start:
         else:
             self._queue_began = None
         self._is_limited = self._is_limited or packet.is_app_limited
-        average = None
+        is_limited, average = self._is_limited, None
         if span is not None:
             # Behind a full queue only what arrives tells of the path; in front of it losses would blur the picture.
             self._round_peak = max(self._round_peak, span.delivered if has_queue else span.rate)
@@ -186,11 +189,17 @@ class Start:
             is_clear = self._samples >= LEAST_SAMPLES and has_queue and (is_stretched or is_backlogged) and not is_noisy
             is_standing = self._standing > (STANDING_NOISY if is_noisy else STANDING) * rtt.smoothed
             is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or is_noisy)
-            if is_clear or is_standing:
+            if is_clear or (is_standing and not is_limited and not is_noisy):
                 rate = self._bottleneck(packet, arrived, acked_bytes, path_loss) or min(span.rate, served)
-            elif is_full and average is not None:
+                self.is_over = True
+            elif (is_full or (is_standing and not is_limited)) and average is not None:
                 rate = min(rate, average / (1 - path_loss))
-            self.is_over = is_clear or is_standing or is_full
+                self.is_over = True
+            elif is_standing and not is_noisy:
+                # The application sends no more than this: its window fills the path, or the delay is the path's own.
+                # (Under jitter nothing is said: a path that keeps packets in order delays them the more, the more are
+                # sent.)
+                self.is_over = self.is_doubtful = True
         self._set_gain(rate, delay, rtt, has_backlog, now)
         return rate
 
