@@ -33,7 +33,9 @@ from ghost.reliability.start import Start
 
 INITIAL_PACKETS: Final = 10  # a round trip; RFC 6928's initial window
 INITIAL_WINDOW: Final = 16 * FULL_PACKET  # bytes: those packets and what repairs them
-LEAST_INITIAL_RTT: Final = 0.05  # seconds: on shorter round trips they are spread over this much
+INITIAL_SPREAD: Final = (0.05, 0.2)
+"""Seconds over which they are spread at least, and at most: whoever is long on the way would begin so slowly that an
+inner TCP takes it for a queue."""
 START_WINDOW: Final = 2.0  # times what is delivered: a push is far shorter than the round trip that is in flight
 LEAST_RATE: Final = 4 * FULL_PACKET  # bytes a second, 47 kbit/s: below it acknowledgements are too rare to steer by
 LEAST_WINDOW: Final = 4 * FULL_PACKET  # bytes
@@ -219,7 +221,7 @@ class CongestionControl:
         """
         self._min_rtt, self._smoothed_rtt = rtt.min_rtt, rtt.smoothed
         if not self._start.has_rate:
-            self.rate = INITIAL_PACKETS * FULL_PACKET / max(rtt.smoothed, LEAST_INITIAL_RTT)
+            self.rate = INITIAL_PACKETS * FULL_PACKET / min(max(rtt.smoothed, INITIAL_SPREAD[0]), INITIAL_SPREAD[1])
         self.delay.update(
             arrived - packet.time,
             rtt.latest - ack_delay,

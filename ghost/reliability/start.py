@@ -57,6 +57,7 @@ class Start:
         "is_over",
         "_crowded_at",
         "_is_limited",
+        "_is_proved",
         "_is_used",
         "_last_peak",
         "_last_rounds",
@@ -84,6 +85,7 @@ class Start:
         """Whether it is over because of a delay that nobody's sending may explain: the rate is what it was."""
         self._crowded_at = float("-inf")
         self._is_limited = False  # whether in this round the application sent less than it might
+        self._is_proved = False  # whether the path was seen to carry what was assumed at first
         self._is_used = False  # whether so much is sent that a queue may be ours
         self._last_peak = 0.0
         self._last_rounds: deque[tuple[float, float]] = deque(maxlen=2)  # most delivered, and its share of the sent
@@ -182,7 +184,8 @@ class Start:
                 average = self._end_round(rate, arrived, acked_bytes, span, delay, rtt, now)
             served = span.delivered / (1 - path_loss)
             believed = min(span.rate, GAIN * self._round_rate, served if has_queue else span.rate)
-            rate = max(rate, believed)
+            self._is_proved = self._is_proved or believed >= rate
+            rate = max(rate, believed) if self._is_proved or not has_queue else believed
             self.has_rate = True
             is_stretched = span.stretch > STRETCH + jitter / window
             is_backlogged = not self._is_limited and self._standing > STANDING_BACKLOGGED * rtt.min_rtt
@@ -229,7 +232,7 @@ class Start:
         is_paid = self._round_delivered > STAGNANT * before
         is_unpaid = (is_more or self._unpaid_rounds) and not is_paid and not self._is_limited
         self._unpaid_rounds = (self._unpaid_rounds + 1) % UNPAID_ROUNDS if is_unpaid else 0
-        push = self._push(rate, delay)
+        push = self._push(rate, delay.jitter)
         length = rtt.smoothed + (push if push < rtt.smoothed else 0.0)
         self._round_rate, self._round_ends = rate, now + max(length, LEAST_ROUND)
         self._last_peak, self._round_peak = self._round_peak, 0.0
@@ -246,7 +249,7 @@ class Start:
         if self._unpaid_rounds or self.is_crowded(rtt.smoothed):
             self.gain = 1.0
             return
-        push = self._push(rate, delay)
+        push = self._push(rate, delay.jitter)
         if not has_backlog:
             self._pushing_since = None
         elif self._pushing_since is None or now - self._pushing_since > push + rtt.smoothed:
@@ -254,5 +257,5 @@ class Start:
         is_pushing = self._pushing_since is None or now - self._pushing_since < push
         self.gain = GAIN if is_pushing else 1.0
 
-    def _push(self, rate: float, delay: QueueDelay) -> float:
-        return max(PUSH, PUSH_PACKETS * FULL_PACKET / rate, PUSH_JITTERS * delay.jitter)
+    def _push(self, rate: float, jitter: float) -> float:
+        return max(PUSH, PUSH_PACKETS * FULL_PACKET / rate, PUSH_JITTERS * min(self._quiet, jitter))

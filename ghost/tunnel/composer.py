@@ -125,6 +125,10 @@ class Composer:
         flow = self._flows.find(inner, now)
         self._queue.push(flow, train, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
 
+    def on_round_trip(self, seconds: float) -> None:
+        """The path's is so long: queues are measured by it."""
+        self._queue.round_trip = seconds
+
     def may_wait(self, packet: bytes, inner: Inner, now: float) -> bool:
         """Whether this pure acknowledgement may wait for a segment of its flow, which will say as much."""
         return self._flows.find(inner, now).dialogue.may_wait(packet, now)

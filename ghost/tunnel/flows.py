@@ -27,7 +27,8 @@ QUANTUM: Final = 1500  # bytes a flow may send in its turn
 TRAIN_TURN: Final = 8  # segments: 0.9 ms at the least rate that carries trains; one at a time would be no train
 MAX_QUEUE_SECONDS: Final = 0.3
 """Of the path's rate, for one flow. Loss-based TCP inside needs it: simulated at 30 % loss, a tail drop at 300 ms
-gives 0.89-0.92 of the ceiling, CoDel at its usual 5 ms target 0.33."""
+gives 0.89-0.92 of the ceiling, CoDel at its usual 5 ms target 0.33. On longer round trips it is one of them: an inner
+TCP's window arrives in bursts."""
 PATIENCE: Final = 4  # times the length that a TCP flow's queue may grow to meanwhile
 LEAST_QUEUE: Final = 16 * 1500  # bytes: a thin path's 300 ms would be shorter than TCP's initial window
 MAX_QUEUE_BYTES: Final = 4 << 20  # all flows of a queue together
@@ -161,11 +162,13 @@ class FlowTable:
 class FlowQueue:
     """Deficit round robin over flows (Shreedhar and Varghese 1995), new flows first."""
 
-    __slots__ = ("bytes", "dropped", "_new", "_old")
+    __slots__ = ("bytes", "dropped", "round_trip", "_new", "_old")
 
     def __init__(self) -> None:
         self.bytes = 0
         self.dropped = 0
+        self.round_trip = 0.0
+        """Of the path, in seconds."""
         self._new: deque[Flow] = deque()
         self._old: deque[Flow] = deque()
 
@@ -176,9 +179,10 @@ class FlowQueue:
         its oldest packet, once in a while, and room for what is on its way until it has heard of that.
         """
         size = len(packet)
-        limit = max(LEAST_QUEUE, rate * MAX_QUEUE_SECONDS)
+        seconds = max(MAX_QUEUE_SECONDS, self.round_trip)
+        limit = max(LEAST_QUEUE, rate * seconds)
         if flow.is_tcp and flow.queued_bytes + size > limit:
-            limit = max(1.5 * LEAST_QUEUE, PATIENCE * rate * MAX_QUEUE_SECONDS)
+            limit = max(1.5 * LEAST_QUEUE, PATIENCE * rate * seconds)
             hint = flow.take_hint() if flow.packets else 0
             self.bytes -= hint
             self.dropped += hint > 0

@@ -563,6 +563,7 @@ class Sender:
         if largest < news.largest or acked[0].number < news.packet.number:
             return
         self.rtt.update(news.time - news.packet.time, ack_delay=news.ack_delay, now=now)
+        self.composer.on_round_trip(self.rtt.smoothed)
         if news.arrived is None:
             return
         self.congestion.on_ack(
