@@ -33,7 +33,7 @@ from ghost.reliability.start import Start
 
 INITIAL_PACKETS: Final = 10  # a round trip; RFC 6928's initial window
 INITIAL_WINDOW: Final = 16 * FULL_PACKET  # bytes: those packets and what repairs them
-INITIAL_SPREAD: Final = (0.05, 0.2)
+INITIAL_SPREAD: Final = (0.05, 0.3)
 """Seconds over which they are spread at least, and at most: whoever is long on the way would begin so slowly that an
 inner TCP takes it for a queue."""
 START_WINDOW: Final = 2.0  # times what is delivered: a push is far shorter than the round trip that is in flight

@@ -22,7 +22,8 @@ from ghost.reliability.span import SpanRate
 GAIN: Final = 4.0
 PUSH: Final = 0.04  # seconds at most of sending more before it is known what became of it, or
 PUSH_PACKETS: Final = 4
-PUSH_JITTERS: Final = 8
+PUSH_JITTERS: Final = 8  # and these times the jitter at its least: pushes make some
+PUSH_QUIET_JITTERS: Final = 16
 SPAN: Final = 0.02  # seconds over which rates are measured; at most half a round trip, and long enough for
 SPAN_PACKETS: Final = 2
 PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow start is
@@ -57,7 +58,6 @@ class Start:
         "is_over",
         "_crowded_at",
         "_is_limited",
-        "_is_proved",
         "_is_used",
         "_last_peak",
         "_last_rounds",
@@ -85,7 +85,6 @@ class Start:
         """Whether it is over because of a delay that nobody's sending may explain: the rate is what it was."""
         self._crowded_at = float("-inf")
         self._is_limited = False  # whether in this round the application sent less than it might
-        self._is_proved = False  # whether the path was seen to carry what was assumed at first
         self._is_used = False  # whether so much is sent that a queue may be ours
         self._last_peak = 0.0
         self._last_rounds: deque[tuple[float, float]] = deque(maxlen=2)  # most delivered, and its share of the sent
@@ -184,12 +183,13 @@ class Start:
                 average = self._end_round(rate, arrived, acked_bytes, span, delay, rtt, now)
             served = span.delivered / (1 - path_loss)
             believed = min(span.rate, GAIN * self._round_rate, served if has_queue else span.rate)
-            self._is_proved = self._is_proved or believed >= rate
-            rate = max(rate, believed) if self._is_proved or not has_queue else believed
+            rate = max(rate, believed)
             self.has_rate = True
             is_stretched = span.stretch > STRETCH + jitter / window
             is_backlogged = not self._is_limited and self._standing > STANDING_BACKLOGGED * rtt.min_rtt
             is_clear = self._samples >= LEAST_SAMPLES and has_queue and (is_stretched or is_backlogged) and not is_noisy
+            if jitter > JITTER_LIMIT:  # a path that keeps packets in order bunches them, but not for long
+                is_clear = is_clear and self._queue_began is not None and arrived - self._queue_began[0] >= window
             is_standing = self._standing > (STANDING_NOISY if is_noisy else STANDING) * rtt.smoothed
             is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or is_noisy)
             if is_clear or (is_standing and not is_limited and not is_noisy):
@@ -258,4 +258,5 @@ class Start:
         self.gain = GAIN if is_pushing else 1.0
 
     def _push(self, rate: float, jitter: float) -> float:
-        return max(PUSH, PUSH_PACKETS * FULL_PACKET / rate, PUSH_JITTERS * min(self._quiet, jitter))
+        noise = min(PUSH_JITTERS * jitter, PUSH_QUIET_JITTERS * self._quiet)
+        return max(PUSH, PUSH_PACKETS * FULL_PACKET / rate, noise)
