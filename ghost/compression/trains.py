@@ -155,36 +155,45 @@ class Train:
 class Coach:
     """Segments that arrived in their flow's order, each continuing the one before, until they leave as one packet."""
 
-    __slots__ = ("_bodies", "_header", "_is_over", "_segment_size", "_size")
+    __slots__ = ("segment_size", "_header", "_is_over", "_is_pushed", "_payloads", "_size")
 
     def __init__(self, header: Header, body: bytes) -> None:
         """`body` is of the first segment, `header` of the packet before it: it `can_board`."""
-        self._bodies = [body]
         self._header = header
-        self._is_over = body[0] == 1
-        self._segment_size = self._size = len(body) - 1
+        self._payloads = [body[1:]]
+        self._is_over = self._is_pushed = body[0] == 1
+        self.segment_size = self._size = len(body) - 1
+
+    @property
+    def room(self) -> int:
+        """How many segments of full size there is room for."""
+        return 0 if self._is_over else (_MOST_PAYLOAD - self._size) // self.segment_size
 
     def board(self, body: bytes) -> bool:
         """Takes the flow's next segment; False if it does not belong or fit here."""
         size = len(body) - 1
-        if self._is_over or not 0 < size <= self._segment_size or self._size + size > _MOST_PAYLOAD:
+        if self._is_over or not 0 < size <= self.segment_size or self._size + size > _MOST_PAYLOAD:
             return False
         if body[0] > 1 or body[1 : 1 + METHOD_SIZE] in METHODS:
             return False
-        self._is_over = size < self._segment_size or body[0] == 1
-        self._bodies.append(body)
+        self._is_pushed = body[0] == 1
+        self._is_over = size < self.segment_size or self._is_pushed
+        self._payloads.append(body[1:])
         self._size += size
         return True
 
+    def board_run(self, payloads: list[bytes]) -> None:
+        """Takes the next segments, which `can_join`, have the full size and are not more than there is `room` for."""
+        self._payloads += payloads
+        self._size += len(payloads) * self.segment_size
+
     def leave(self) -> tuple[SuperPacket, Header]:
         """All segments as one packet, and what to remember of the last."""
-        bodies, size = self._bodies, self._size
-        is_pushed = bodies[-1][0] == 1
-        top = super_header(self._header, size=size)
-        if is_pushed:
+        top = super_header(self._header, size=self._size)
+        if self._is_pushed:
             top = b"".join((top[:33], bytes((top[33] | _PUSH,)), top[34:]))
-        header = advance(self._header, size=size, segments=len(bodies), is_pushed=is_pushed)
-        return SuperPacket(b"".join([top, *[body[1:] for body in bodies]]), self._segment_size), header
+        header = advance(self._header, size=self._size, segments=len(self._payloads), is_pushed=self._is_pushed)
+        return SuperPacket(b"".join([top, *self._payloads]), self.segment_size), header
 
 
 def can_board(header: Header, body: bytes) -> bool:

@@ -48,6 +48,8 @@ class Endpoint(Protocol):
 
     def receive_datagram(self, data: bytes, address: Address, now: float) -> None: ...
 
+    def receive_datagrams(self, datagrams: list[bytes], address: Address, now: float) -> None: ...
+
     def send_packet(self, packet: bytes, now: float) -> None: ...
 
     def send_super_packet(self, super_packet: SuperPacket, now: float) -> None: ...
@@ -146,22 +148,24 @@ class Driver:
     def _carry_in(self, sock: UdpSocket) -> None:
         hub = get_hub()
         watcher = hub.loop.io(sock.fileno(), _READABLE)
-        wait, receive, receive_datagram, flush = (
-            hub.wait,
-            sock.receive,
-            self._endpoint.receive_datagram,
-            self._flush,
-        )
+        wait, receive, flush = hub.wait, sock.receive, self._flush
+        receive_datagrams = self._endpoint.receive_datagrams
         while True:
             wait(watcher)
-            batch: list[tuple[bytes, Address]] = []
-            while len(batch) < BATCH and (arrived := receive()):
-                batch += arrived
+            batch: list[tuple[list[bytes], Address]] = []
+            count = 0
+            while count < BATCH and (arrived := receive()) is not None:
+                count += len(arrived[0])
+                if batch and batch[-1][1] == arrived[1]:
+                    batch[-1][0].extend(arrived[0])
+                else:
+                    batch.append(arrived)
             at = now()
             if self.impairment is not None:
-                batch = self.impairment.receive(batch, at)
-            for data, address in batch:
-                receive_datagram(data, address, at)
+                single = [(data, address) for datagrams, address in batch for data in datagrams]
+                batch = [([data], address) for data, address in self.impairment.receive(single, at)]
+            for datagrams, address in batch:
+                receive_datagrams(datagrams, address, at)
             flush(at)
 
     def _wake(self) -> None:

@@ -62,22 +62,22 @@ class UdpSocket:
     def port(self) -> int:
         return int(self._socket.getsockname()[1])
 
-    def receive(self) -> list[tuple[bytes, Address]]:
-        """Datagrams that arrived together, and whence; empty when none waits, or when an ICMP error did (counted)."""
+    def receive(self) -> tuple[list[bytes], Address] | None:
+        """Datagrams that arrived together, and whence; None when none waits, or when an ICMP error did (counted)."""
         try:
             data, ancillary, _, address = self._socket.recvmsg(_LARGEST_READ, _ANCILLARY_SIZE)
         except BlockingIOError:
-            return []
+            return None
         except OSError as error:
             self.errors[_name(error)] += 1
-            return []
+            return None
         if self._is_ipv6:
             host, port, _, scope = address
             address = (f"{host}%{scope}" if scope else host, port)
         if not ancillary:
-            return [(data, address)]
+            return [data], address
         size = _GRO_SIZE.unpack_from(ancillary[0][2])[0]
-        return [(data[at : at + size], address) for at in range(0, len(data), size)]
+        return [data[at : at + size] for at in range(0, len(data), size)], address
 
     def send(self, datagrams: list[bytes], address: Address) -> None:
         """Datagrams of one size to one address, the last of which may be shorter: a run."""
