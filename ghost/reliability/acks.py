@@ -85,7 +85,7 @@ class AckTracker:
                 self.deadline = due
 
     def on_run(self, first: int, count: int, now: float) -> None:
-        """`on_packet` for `count` ack-eliciting packets with consecutive numbers from `first` on, all above `largest`."""
+        """`on_packet` for `count` ack-eliciting packets, numbered from `first` on and newer than all before."""
         is_gap = first > self.largest + 1
         self.largest = self.newest = first + count - 1
         self.newest_time = now
