@@ -21,7 +21,7 @@ from ghost.compression.dictionaries import Kind
 from ghost.compression.payload import MAX_PACKET, PacketCompressor, unpad_packet
 from ghost.compression.references import ReferenceTable
 from ghost.compression.streams import StreamTable
-from ghost.compression.trains import Coach, SuperPacket, can_board
+from ghost.compression.trains import Coach, SuperPacket
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
 from ghost.reliability.decoder import Decoder
@@ -259,8 +259,7 @@ class Receiver:
         """A packet is complete. One that cannot be restored must not keep others from being delivered: it is lost,
         as on any path, and the sender told, so that those behind it are not."""
         if self._joins_segments and flow is not None:
-            if encoding == Encoding.DELTA and (header := _header(flow)) is not None and can_board(header, body):
-                self._board(flow, body)
+            if encoding == Encoding.DELTA and self._board(flow, body):
                 return
             self._depart(flow)
         try:
@@ -304,15 +303,17 @@ class Receiver:
             return None, 0
         return flow, at + 2
 
-    def _board(self, flow: _FlowOrder, body: bytes) -> None:
+    def _board(self, flow: _FlowOrder, body: bytes) -> bool:
         """A segment that continues the one before it: what is the same in all of them is made once, when they leave."""
-        if flow.coach is not None:
-            if flow.coach.board(body):
-                return
-            self._depart(flow)
-        assert flow.header is not None
-        flow.coach = Coach(flow.header, body)
+        if flow.coach is not None and flow.coach.board(body):
+            return True
+        self._depart(flow)
+        header = _header(flow)
+        flow.coach = Coach.of(header, body) if header is not None else None
+        if flow.coach is None:
+            return False
         self._boarding.append(flow)
+        return True
 
     def _depart(self, flow: _FlowOrder) -> None:
         if flow.coach is not None:
