@@ -2,9 +2,9 @@
 
 One greenlet waits on the TUN device, one on each UDP socket, one on the alarm. A turn reads a bounded batch, takes one
 `now` after it (a datagram must not have arrived before it was sent: one-way delays are measured by it), then flushes:
-packets to the TUN and the answers from it, events to `on_event`, datagrams to UDP, the alarm to the core's next timeout. After a full
-batch the greenlet waits again like after a short one; the descriptor is still ready, so the
-event loop comes back to it after everybody else had a turn. That is all the fairness there is, and it suffices.
+packets to the TUN and the answers from it, events to `on_event`, datagrams to UDP, the alarm to the core's next
+timeout. After a full batch the greenlet waits again like after a short one; the descriptor is still ready, so the event
+loop comes back to it after everybody else had a turn. That is all the fairness there is, and it suffices.
 
 Events come between asking the core for datagrams and sending them: `TimestampUsed` must be on disk before the
 handshake that uses it is on the wire. `on_event` runs inside a turn and must not wait for anything.
