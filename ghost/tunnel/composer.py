@@ -170,7 +170,9 @@ class Composer:
         symbols: list[bytes] = []
         while len(symbols) < count:
             ahead = self._plain_train()
-            if ahead is not None and ahead[1].segment_size + records.RECORD_OVERHEAD >= beyond:
+            if ahead is not None:
+                if ahead[1].segment_size + records.RECORD_OVERHEAD < beyond:
+                    break
                 symbols += self._cut(*ahead, count - len(symbols))
                 continue
             staged = self._staged or self._stage()
@@ -182,6 +184,9 @@ class Composer:
 
     def compose(self, room: int) -> bytes:
         """The records of a new symbol, at most `room` bytes; empty when nothing waits or fits."""
+        ahead = self._plain_train()
+        if ahead is not None and ahead[1].segment_size + LARGEST_RECORD_HEAD <= room:
+            return self._cut(*ahead, 1)[0]
         placed: list[records.Record] = []
         while len(placed) < records.MAX_RECORDS:
             if placed and self._plain_train() is not None:
