@@ -43,8 +43,8 @@ def main() -> int:
         )
         return 3
 
-    # For each of its fifteen patches gevent asks every installed package for plugins: 0.13 s where there are eighty, for
-    # an answer that must be none, since what a plugin changed would run as root.
+    # For each of its fifteen patches gevent asks every installed package for plugins: 0.13 s where there are eighty,
+    # for an answer that must be none, since what a plugin changed would run as root.
     events.notify_and_call_entry_points = events.notify
     monkey.patch_all()
 

@@ -146,11 +146,11 @@ class Train:
         bodies = [_PLAIN + packet[at : at + size] for at in range(start, end - size, size)]
         is_pushed = bool(self._flags & _PUSH) and end == len(packet)
         bodies.append((_PUSHED if is_pushed else _PLAIN) + packet[start + len(bodies) * size : end])
-        last = self.header
+        before = self.header
         if self._lead is not None:
-            (delta, last), self._lead = self._lead, None
+            (delta, before), self._lead = self._lead, None
             bodies[0] = delta + packet[start : start + size]
-        self.header = advance(last, size=end - start, segments=len(bodies), is_pushed=is_pushed)
+        self.header = advance(before, size=end - start, segments=len(bodies), is_pushed=is_pushed)
         self._advance(len(bodies), end)
         return bodies
 
