@@ -113,17 +113,19 @@ class Refusing:
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
+        self.asked = 0
 
     def setsockopt(self, *option: int) -> None: ...
 
     def sendmsg(self, *arguments: object) -> None:
+        self.asked += 1
         raise OSError(errno.EIO, "Input/output error")
 
     def sendto(self, data: bytes, address: object) -> None:
         self.sent.append(data)
 
 
-def test_a_device_that_refuses_segmentation_loses_nothing_and_is_not_asked_again() -> None:
+def test_a_device_that_refuses_segmentation_loses_nothing_and_is_asked_again_after_a_while() -> None:
     refusing = Refusing()
     sock = UdpSocket(refusing, Counter())  # type: ignore[arg-type]
     assert sock.has_segmentation
@@ -131,3 +133,11 @@ def test_a_device_that_refuses_segmentation_loses_nothing_and_is_not_asked_again
     assert refusing.sent == [b"first", b"next"]
     assert not sock.has_segmentation
     assert not sock.errors
+    for _ in range(1000):
+        sock.send([b"first", b"next"], ("192.0.2.1", 9))
+    assert len(refusing.sent) == 2002
+    assert 3 <= refusing.asked <= 6
+    refusing.sendmsg = lambda *_: None  # type: ignore[method-assign]
+    for _ in range(300):
+        sock.send([b"first", b"next"], ("192.0.2.1", 9))
+    assert sock.has_segmentation
