@@ -7,7 +7,8 @@ Two namespaces joined by a plain veth pair; both ends, iperf3 and the kernels sh
 between tunnels of one run mean anything, and on a machine that is busy with other things not even they. wireguard-go
 and OpenVPN (static key, AES-256-CBC) take part where they are installed; iperf3 and ping have to be. `pycryptodome` is
 GhostTunnel again, without the package `cryptography`. `start_s` is all of it: both ends from nothing, key or invite
-made and brought over, first answer. The table is printed, and drawn into build/bench/throughput.png where matplotlib is.
+made and brought over, first answer. The table is printed, and drawn into build/bench/throughput.png where there is
+matplotlib.
 """
 
 from __future__ import annotations
