@@ -276,6 +276,8 @@ class Connection:
 
     def _next_run(self, now: float, most: int) -> list[tuple[int, bytes]]:
         """Plain packets, as long as no control frame and no acknowledgement has to leave before them."""
+        if not self.sender.composer.has_data:  # asked first: an idle tunnel's echo goes no further
+            return []
         deadline = self._acks.deadline
         if not self._is_validated or self._control or (deadline is not None and deadline <= now):
             return []
