@@ -39,7 +39,6 @@ from ghost.runtime.udp import Address, Udp, UdpSocket
 
 # Bounds the work of a turn (64 full packets cost 2-4 ms) while the cost of waiting vanishes in it.
 BATCH = 64
-REST = 0.003  # seconds since the last turn
 _READABLE = 1
 # A device left at the kernel's default MTU hands over packets larger than ours: the core must see them whole to
 # count and refuse them, so the read size is not the tunnel's MTU.
@@ -86,7 +85,6 @@ class Driver:
         self._on_event = on_event
         self._alarm = Alarm()
         self._armed: float | None = None
-        self._turned_at = 0.0
         self.impairment: Impairment | None = None
         self.tun_errors: Counter[str] = Counter()
         self._supervisor: Supervisor | None = None
@@ -145,11 +143,11 @@ class Driver:
 
     def _read_tun(self) -> list[bytes | SuperPacket]:
         """What waits on the TUN device, a batch at the most; OSError only where there is nothing."""
-        read, most = self._tun.read, self._batch()
+        read = self._tun.read
         packets: list[bytes | SuperPacket] = []
         count = 0
         try:
-            while count < most:
+            while count < BATCH:
                 packet = read(_READ_SIZE)
                 packets.append(packet)
                 count += 1 if isinstance(packet, bytes) else len(packet.packet) // max(1, packet.segment_size)
@@ -159,10 +157,6 @@ class Driver:
             if not packets:
                 raise
         return packets
-
-    def _batch(self) -> int:
-        """After a rest one at a time: nothing is behind it, and to find that out takes an echo 0.03 ms at each turn."""
-        return BATCH if now() - self._turned_at < REST else 1
 
     def _send_packets(self, packets: list[bytes | SuperPacket], at: float) -> None:
         for packet in packets:
@@ -179,8 +173,8 @@ class Driver:
         while True:
             wait(watcher)
             batch: list[tuple[list[bytes], Address]] = []
-            count, most = 0, self._batch()
-            while count < most and (arrived := receive()) is not None:
+            count = 0
+            while count < BATCH and (arrived := receive()) is not None:
                 count += len(arrived[0])
                 if batch and batch[-1][1] == arrived[1]:
                     batch[-1][0].extend(arrived[0])
@@ -224,7 +218,6 @@ class Driver:
 
     def _flush(self, at: float) -> None:
         endpoint = self._endpoint
-        self._turned_at = at
         packets = endpoint.packets_to_deliver()
         if packets:
             write = self._tun.write
