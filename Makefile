@@ -56,6 +56,7 @@ bench: setup ## measure goodput and delay over many links in virtual time, then 
 	.venv/bin/python bench/compression.py
 	.venv/bin/python bench/matrix.py --write
 	.venv/bin/python bench/plot.py
+	.venv/bin/python bench/memory.py
 	$(SUDO) .venv/bin/python bench/throughput.py
 
 pictures: setup ## capture the dashboard on a bad link for docs/pictures

@@ -5,8 +5,10 @@ sudo .venv/bin/python bench/throughput.py --secs 3 --tunnel ghosttunnel --tunnel
 
 Two namespaces joined by a plain veth pair; both ends, iperf3 and the kernels share this machine's cores, so only ratios
 between tunnels of one run mean anything, and on a machine that is busy with other things not even they. wireguard-go
-and OpenVPN (static key, AES-256-CBC) take part where they are installed; iperf3 and ping have to be. The table is
-printed, and drawn into build/bench/throughput.png where matplotlib is.
+and OpenVPN (static key, AES-256-CBC) take part where they are installed; iperf3 and ping have to be. `pycryptodome` is
+GhostTunnel again, without the package `cryptography`. `start_s` is all of it: both ends from nothing, key or invite
+made and brought over, first answer. The table is printed, and drawn into build/bench/throughput.png where there is
+matplotlib.
 """
 
 from __future__ import annotations
@@ -179,6 +181,13 @@ def _ghosttunnel(pair: NamespacePair, folder: Path, stop: Interruption) -> None:
     start_tunnel(pair, stop, folder, (sys.executable, str(ROOT / "ghosttunnel.py")))
 
 
+def _pycryptodome(pair: NamespacePair, folder: Path, stop: Interruption) -> None:
+    """The same on a host that has no package `cryptography`."""
+    program = "import runpy, sys; sys.modules['cryptography'] = None; sys.argv[0] = {0!r}; sys.path.insert(0, {1!r}); "
+    program += "runpy.run_path({0!r}, run_name='__main__')"
+    start_tunnel(pair, stop, folder, (sys.executable, "-c", program.format(str(ROOT / "ghosttunnel.py"), str(ROOT))))
+
+
 def _wireguard(pair: NamespacePair, folder: Path, stop: Interruption) -> None:
     keys = [pair.run("a", "wg", "genkey", timeout=5).stdout for _ in "ba"]
     for number, key in enumerate(keys):
@@ -217,6 +226,7 @@ TUNNELS = (
     Tunnel("ghosttunnel", (), INNER_SERVER, _ghosttunnel),
     Tunnel("wireguard-go", ("wireguard-go", "wg"), "10.79.0.1", _wireguard),
     Tunnel("openvpn", ("openvpn",), "10.79.0.1", _openvpn),
+    Tunnel("pycryptodome", (), INNER_SERVER, _pycryptodome),
 )
 
 

@@ -34,23 +34,23 @@ FLAT: Slopes = (0, 0, 0)
 _IPV4_PLAIN: Final = 0x45
 _TCP: Final = 6
 _DO_NOT_FRAGMENT: Final = 0x40000000  # of fragment field, time to live and protocol as one number
-_HEAD: Final = Struct(">HHHIH12sIIHHHH")
+HEAD: Final = Struct(">HHHIH12sIIHHHH")
 _STAMPED_HEAD: Final = Struct(">HHHIH12sIIHHHHIII")
-_STAMPS: Final = Struct(">III")
-_STAMP_OPTION: Final = 0x0101080A  # two no-operations, kind 8, length 10 (RFC 7323 appendix A)
+STAMPS: Final = Struct(">III")
+STAMP_OPTION: Final = 0x0101080A  # two no-operations, kind 8, length 10 (RFC 7323 appendix A)
 _NO_OPERATION, _STAMP_KIND = 1, 8
 _SACK_OPTION: Final = b"\x01\x01\x05"  # two no-operations, kind 5 (RFC 2018)
 _SACKS: Final = Struct(">II")
 _LONG: Final = Struct(">BBIHHII")  # a delta with every field of a short form
-_BARE, _STAMPED = 0x5000, 0x8000  # data offset of the two layouts
-_PUSH: Final = 0x08
+_BARE, STAMPED = 0x5000, 0x8000  # data offset of the two layouts
+PUSH: Final = 0x08
 _SYN: Final = 0x02
-_MASK: Final = 0xFFFFFFFF
+MASK: Final = 0xFFFFFFFF
 _HALF: Final = 0x80000000
-_MAX_SACKS: Final = {_BARE: 4, _STAMPED: 3}  # that fit into 40 bytes of options
+_MAX_SACKS: Final = {_BARE: 4, STAMPED: 3}  # that fit into 40 bytes of options
 
 # bits
-_IS_PUSHED, _SEQUENCE, _ACK, _WINDOW, _VALUE, _ECHO, _IDENT, _MORE = (1 << bit for bit in range(8))
+IS_PUSHED, SEQUENCE, ACK, WINDOW, VALUE, ECHO, IDENT, MORE = (1 << bit for bit in range(8))
 # more
 _FLAGS, _ACK_WIDE, _VALUE_WIDE, _ECHO_WIDE = (1 << bit for bit in range(4))
 _SACK_SHIFT: Final = 4  # three bits: how many SACK blocks
@@ -67,7 +67,7 @@ def remember(packet: bytes) -> Header | None:
     """
     if len(packet) < 40:
         return None
-    head, _, ident, middle, _, ends, sequence, ack, layout, window, _, _ = _HEAD.unpack_from(packet)
+    head, _, ident, middle, _, ends, sequence, ack, layout, window, _, _ = HEAD.unpack_from(packet)
     if head >> 8 != _IPV4_PLAIN or middle & 0xFF != _TCP or middle & 0xFFFF0000 & ~_DO_NOT_FRAGMENT or layout & 0xF00:
         return None
     data_at = 20 + (layout >> 12 << 2)
@@ -76,15 +76,15 @@ def remember(packet: bytes) -> Header | None:
     value = echo = 0
     base = _BARE
     if data_at >= 52 and packet[40:44] == b"\x01\x01\x08\x0a":
-        base = _STAMPED
-        _, value, echo = _STAMPS.unpack_from(packet, 40)
+        base = STAMPED
+        _, value, echo = STAMPS.unpack_from(packet, 40)
     elif layout & _SYN:
         base, value, echo = _find_stamps(packet[40:data_at])
     elif data_at > 40 and packet[40:43] != _SACK_OPTION:
         return None
     ip_sum = head + middle + remainder(ends[:8])
-    tcp_sum = remainder(ends) + _TCP - 20 + (_STAMP_OPTION if base == _STAMPED else 0)
-    next_sequence = (sequence + len(packet) - data_at + (layout & _SYN) // _SYN) & _MASK
+    tcp_sum = remainder(ends) + _TCP - 20 + (STAMP_OPTION if base == STAMPED else 0)
+    next_sequence = (sequence + len(packet) - data_at + (layout & _SYN) // _SYN) & MASK
     return head, middle, ends, ip_sum, tcp_sum, base, ident, next_sequence, ack, layout & 0xFF, window, value, echo
 
 
@@ -96,7 +96,7 @@ def compress(last: Header, packet: bytes, *, steps: int = 1) -> tuple[bytes, byt
     size = len(packet)
     if size < 40:
         return None
-    head, total, ident, middle, ip_check, ends, sequence, ack, layout, window, check, urgent = _HEAD.unpack_from(packet)
+    head, total, ident, middle, ip_check, ends, sequence, ack, layout, window, check, urgent = HEAD.unpack_from(packet)
     (head_, middle_, ends_, ip_sum, tcp_sum, base, ident_, sequence_, ack_, flags_, window_, value_, echo_) = last
     if head != head_ or middle != middle_ or ends != ends_ or urgent or check == ONES or ip_check == ONES:
         return None
@@ -104,11 +104,11 @@ def compress(last: Header, packet: bytes, *, steps: int = 1) -> tuple[bytes, byt
         return None
     value = echo = 0
     options_at = 40
-    if base == _STAMPED:
-        if layout < _STAMPED or size < 52:
+    if base == STAMPED:
+        if layout < STAMPED or size < 52:
             return None
-        option, value, echo = _STAMPS.unpack_from(packet, 40)
-        if option != _STAMP_OPTION:
+        option, value, echo = STAMPS.unpack_from(packet, 40)
+        if option != STAMP_OPTION:
             return None
         options_at = 52
     rest = packet[options_at:]
@@ -127,48 +127,48 @@ def compress(last: Header, packet: bytes, *, steps: int = 1) -> tuple[bytes, byt
         count, sacks = found
         rest = rest[4 + 8 * count :]
         more = count << _SACK_SHIFT
-    if flags != flags_ and flags & ~_PUSH != flags_ & ~_PUSH:
+    if flags != flags_ and flags & ~PUSH != flags_ & ~PUSH:
         if flags > 0xFF:
             return None
         more |= _FLAGS
         fields = bytes((flags,))
-    elif flags & _PUSH:
-        bits = _IS_PUSHED
+    elif flags & PUSH:
+        bits = IS_PUSHED
     if sequence != sequence_:
-        bits |= _SEQUENCE
+        bits |= SEQUENCE
         fields += sequence.to_bytes(4, "big")
     if ack != ack_:
-        step = (ack - ack_) & _MASK
+        step = (ack - ack_) & MASK
         if step <= 0xFFFF:
-            bits |= _ACK
+            bits |= ACK
             fields += step.to_bytes(2, "big")
         else:
             more |= _ACK_WIDE
             fields += ack.to_bytes(4, "big")
     if window != window_:
-        bits |= _WINDOW
+        bits |= WINDOW
         fields += window.to_bytes(2, "big")
     if ident != (ident_ and (ident_ + steps) & ONES):
-        bits |= _IDENT
+        bits |= IDENT
         fields += ident.to_bytes(2, "big")
     if value != value_:
-        step = (value - value_) & _MASK
+        step = (value - value_) & MASK
         if step <= 0xFF:
-            bits |= _VALUE
+            bits |= VALUE
             fields += BYTES[step]
         else:
             more |= _VALUE_WIDE
             fields += value.to_bytes(4, "big")
     if echo != echo_:
-        step = (echo - echo_) & _MASK
+        step = (echo - echo_) & MASK
         if step <= 0xFF:
-            bits |= _ECHO
+            bits |= ECHO
             fields += BYTES[step]
         else:
             more |= _ECHO_WIDE
             fields += echo.to_bytes(4, "big")
-    delta = bytes((bits | _MORE, more)) + fields + sacks if more else BYTES[bits] + fields
-    next_sequence = (sequence + len(rest) + (flags & _SYN) // _SYN) & _MASK
+    delta = bytes((bits | MORE, more)) + fields + sacks if more else BYTES[bits] + fields
+    next_sequence = (sequence + len(rest) + (flags & _SYN) // _SYN) & MASK
     header = head, middle, ends_, ip_sum, tcp_sum, base, ident, next_sequence, ack, flags, window, value, echo
     return delta, rest, header
 
@@ -182,7 +182,7 @@ def restore(
         bits = body[0]
         at = 1
         more = 0
-        if bits & _MORE:
+        if bits & MORE:
             more = body[1]
             at = 2
             if more & _MORE_UNKNOWN:
@@ -190,35 +190,35 @@ def restore(
         if more & _FLAGS:
             flags = body[at]
             at += 1
-            if bits & _IS_PUSHED:
+            if bits & IS_PUSHED:
                 raise PeerError("malformed")
         else:
-            flags = flags & ~_PUSH | (bits & _IS_PUSHED and _PUSH)
-        if bits & _SEQUENCE:
+            flags = flags & ~PUSH | (bits & IS_PUSHED and PUSH)
+        if bits & SEQUENCE:
             sequence = int.from_bytes(body[at : at + 4], "big")
             at += 4
-        if bits & _ACK:
-            ack = (ack + (body[at] << 8 | body[at + 1])) & _MASK
+        if bits & ACK:
+            ack = (ack + (body[at] << 8 | body[at + 1])) & MASK
             at += 2
         elif more & _ACK_WIDE:
             ack = int.from_bytes(body[at : at + 4], "big")
             at += 4
-        if bits & _WINDOW:
+        if bits & WINDOW:
             window = body[at] << 8 | body[at + 1]
             at += 2
-        if bits & _IDENT:
+        if bits & IDENT:
             ident = body[at] << 8 | body[at + 1]
             at += 2
         elif ident:
             ident = (ident + steps) & ONES
-        if bits & _VALUE:
-            value = (value + body[at]) & _MASK
+        if bits & VALUE:
+            value = (value + body[at]) & MASK
             at += 1
         elif more & _VALUE_WIDE:
             value = int.from_bytes(body[at : at + 4], "big")
             at += 4
-        if bits & _ECHO:
-            echo = (echo + body[at]) & _MASK
+        if bits & ECHO:
+            echo = (echo + body[at]) & MASK
             at += 1
         elif more & _ECHO_WIDE:
             echo = int.from_bytes(body[at : at + 4], "big")
@@ -237,21 +237,21 @@ def restore(
         payload = expand(payload)
     rest = sacks + payload if sacks else payload
     layout = base + (len(sacks) << 10) | flags
-    size = len(rest) + (52 if base == _STAMPED else 40)
+    size = len(rest) + (52 if base == STAMPED else 40)
     if size > 0xFFFF or (base == _BARE and value | echo):
         raise PeerError("malformed")
     ip_check = complement(ip_sum + size + ident)
     check = complement(tcp_sum + size + sequence + ack + layout + window + (value + echo) + remainder(rest))
-    if base == _STAMPED:  # written out: a tuple unpacked into the call costs a tenth of the whole
+    if base == STAMPED:  # written out: a tuple unpacked into the call costs a tenth of the whole
         # fmt: off
         top = _STAMPED_HEAD.pack(
             head, size, ident, middle, ip_check, ends, sequence, ack, layout, window, check, 0,
-            _STAMP_OPTION, value, echo,
+            STAMP_OPTION, value, echo,
         )
         # fmt: on
     else:
-        top = _HEAD.pack(head, size, ident, middle, ip_check, ends, sequence, ack, layout, window, check, 0)
-    sequence = (sequence + len(payload) + (flags & _SYN) // _SYN) & _MASK
+        top = HEAD.pack(head, size, ident, middle, ip_check, ends, sequence, ack, layout, window, check, 0)
+    sequence = (sequence + len(payload) + (flags & _SYN) // _SYN) & MASK
     return top + rest, (head, middle, ends, ip_sum, tcp_sum, base, ident, sequence, ack, flags, window, value, echo)
 
 
@@ -261,13 +261,13 @@ def super_header(last: Header, *, size: int) -> bytes:
     In place of TCP's checksum stands the pseudo-header's sum.
     """
     head, middle, ends, ip_sum, _, base, ident, sequence, ack, flags, window, value, echo = last
-    total = size + (52 if base == _STAMPED else 40)
+    total = size + (52 if base == STAMPED else 40)
     ident = (ident + 1) & ONES if ident else 0
     check = (remainder(ends[:8]) + _TCP + total - 20) % ONES
     ip_check = complement(ip_sum + total + ident)
-    layout = base | flags & ~_PUSH
-    top = _HEAD.pack(head, total, ident, middle, ip_check, ends, sequence, ack, layout, window, check, 0)
-    return top + _STAMPS.pack(_STAMP_OPTION, value, echo) if base == _STAMPED else top
+    layout = base | flags & ~PUSH
+    top = HEAD.pack(head, total, ident, middle, ip_check, ends, sequence, ack, layout, window, check, 0)
+    return top + STAMPS.pack(STAMP_OPTION, value, echo) if base == STAMPED else top
 
 
 def advance(last: Header, *, size: int, segments: int, is_pushed: bool) -> Header:
@@ -278,14 +278,14 @@ def advance(last: Header, *, size: int, segments: int, is_pushed: bool) -> Heade
     head, middle, ends, ip_sum, tcp_sum, base, ident, sequence, ack, flags, window, value, echo = last
     if ident:  # a number that came round to 0 stays there
         ident = ident + segments if ident + segments <= ONES else 0
-    sequence = (sequence + size) & _MASK
-    flags = flags & ~_PUSH | (is_pushed and _PUSH)
+    sequence = (sequence + size) & MASK
+    flags = flags & ~PUSH | (is_pushed and PUSH)
     return head, middle, ends, ip_sum, tcp_sum, base, ident, sequence, ack, flags, window, value, echo
 
 
 def header_size(header: Header) -> int:
     """Bytes of IPv4's and TCP's headers of a packet without SACK blocks that follows this one."""
-    return 52 if header[5] == _STAMPED else 40
+    return 52 if header[5] == STAMPED else 40
 
 
 def _find_stamps(options: bytes) -> tuple[int, int, int]:
@@ -293,7 +293,7 @@ def _find_stamps(options: bytes) -> tuple[int, int, int]:
     at = 0
     while at + 1 < len(options) and options[at]:
         if options[at] == _STAMP_KIND and at + 10 <= len(options):
-            return _STAMPED, *_SACKS.unpack_from(options, at + 2)
+            return STAMPED, *_SACKS.unpack_from(options, at + 2)
         at += 1 if options[at] == _NO_OPERATION else max(2, options[at + 1])
     return _BARE, 0, 0
 
@@ -307,7 +307,7 @@ def _find_sacks(rest: bytes, size: int, ack: int) -> tuple[int, bytes] | None:
         return None
     short = bytearray()
     for start, end in _SACKS.iter_unpack(rest[4:size]):
-        for number in ((start - ack) & _MASK, (end - start) & _MASK):
+        for number in ((start - ack) & MASK, (end - start) & MASK):
             while number > 0x7F:
                 short.append(number & 0x7F | 0x80)
                 number >>= 7
@@ -322,8 +322,8 @@ def _restore_sacks(body: bytes, at: int, count: int, ack: int) -> tuple[bytes, i
     for _ in range(count):
         start, at = _read_number(body, at)
         length, at = _read_number(body, at)
-        start = (start + ack) & _MASK
-        option += _SACKS.pack(start, (start + length) & _MASK)
+        start = (start + ack) & MASK
+        option += _SACKS.pack(start, (start + length) & MASK)
     return bytes(option), at
 
 
@@ -335,7 +335,7 @@ def _read_number(body: bytes, at: int) -> tuple[int, int]:
         at += 1
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return number & _MASK, at
+            return number & MASK, at
     raise PeerError("malformed")
 
 
@@ -344,7 +344,7 @@ def _read_number(body: bytes, at: int) -> tuple[int, int]:
 
 def slopes(older: Header, newer: Header, *, steps: int) -> Slopes:
     """By how much acknowledgement, timestamp and echo grew with each of the packets between, rounded down."""
-    grown = newer[8] - older[8] & _MASK, newer[11] - older[11] & _MASK, newer[12] - older[12] & _MASK
+    grown = newer[8] - older[8] & MASK, newer[11] - older[11] & MASK, newer[12] - older[12] & MASK
     ack, value, echo = (step // steps if step < _HALF else 0 for step in grown)
     return ack, value, echo
 
@@ -354,14 +354,14 @@ def shorten(last: Header, header: Header, delta: bytes, *, growth: Slopes, steps
 
     `growth` are the slopes at `last`.
     """
-    if header[9] != last[9] or header[7] != last[7] or (delta[0] & _MORE and delta[1] >> _SACK_SHIFT):
+    if header[9] != last[9] or header[7] != last[7] or (delta[0] & MORE and delta[1] >> _SACK_SHIFT):
         return None
     ident = (header[6] - (last[6] and last[6] + steps)) & ONES
     ack = _signed(header[8] - last[8] - growth[0] * steps)
     value = _signed(header[11] - last[11] - growth[1] * steps)
     echo = _signed(header[12] - last[12] - growth[2] * steps)
     ack_size = 0 if not ack else _signed_size(ack)
-    stamp_size = max(_signed_size(value), _signed_size(echo)) if header[5] == _STAMPED else 0
+    stamp_size = max(_signed_size(value), _signed_size(echo)) if header[5] == STAMPED else 0
     if ident > 0xFF or ack_size > 3 or stamp_size > 2:
         return None
     has_window = header[10] != last[10]
@@ -382,7 +382,7 @@ def shorten(last: Header, header: Header, delta: bytes, *, growth: Slopes, steps
 def lengthen(last: Header, code: int, body: bytes, *, growth: Slopes, steps: int) -> tuple[bytes, Header]:
     """(packet, what to remember of it) from a short form of the right size; PeerError for nonsense."""
     ack_size, stamp_size, has_window, has_ident, _ = shorts.parts(code)
-    if bool(stamp_size) != (last[5] == _STAMPED):
+    if bool(stamp_size) != (last[5] == STAMPED):
         raise PeerError("malformed")
     ack = last[8] + growth[0] * steps + int.from_bytes(body[:ack_size], "big", signed=True)
     at = ack_size
@@ -397,14 +397,14 @@ def lengthen(last: Header, code: int, body: bytes, *, growth: Slopes, steps: int
         echo = last[12] + growth[2] * steps + int.from_bytes(body[at : at + stamp_size], "big", signed=True)
         at += stamp_size
     window = int.from_bytes(body[at : at + 2], "big") if has_window else last[10]
-    bits = _MORE | _WINDOW | _IDENT | (_IS_PUSHED if last[9] & _PUSH else 0)
+    bits = MORE | WINDOW | IDENT | (IS_PUSHED if last[9] & PUSH else 0)
     more = _ACK_WIDE | _VALUE_WIDE | _ECHO_WIDE
-    return restore(last, _LONG.pack(bits, more, ack & _MASK, window, ident, value & _MASK, echo & _MASK), steps=steps)
+    return restore(last, _LONG.pack(bits, more, ack & MASK, window, ident, value & MASK, echo & MASK), steps=steps)
 
 
 def _signed(difference: int) -> int:
     """The difference of two 32-bit numbers, by the shorter way round."""
-    return ((difference + _HALF) & _MASK) - _HALF
+    return ((difference + _HALF) & MASK) - _HALF
 
 
 def _signed_size(number: int) -> int:

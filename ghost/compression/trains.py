@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from ghost.compression.checksum import ONES, complement, remainder
 from ghost.compression.credentials import METHOD_SIZE, METHODS
+from ghost.compression.leads import follow, lead
 from ghost.compression.tcp import Header, advance, header_size, super_header
 from ghost.wire.inner import TCP
 
@@ -27,7 +28,7 @@ _FIN, _PUSH, _ACK, _URGENT, _CONGESTION_REDUCED = 0x01, 0x08, 0x10, 0x20, 0x80
 _LENGTH_IDENT: Final = Struct(">HH")
 _PLAIN, _PUSHED = b"\x00", b"\x01"
 """The delta of a segment that continues the one before it, without and with the PUSH flag."""
-_CONTINUED: Final = frozenset((_PLAIN, _PUSHED))
+_PUSHED_BIT: Final = _PUSHED[0]
 
 
 class SuperPacket(NamedTuple):
@@ -55,6 +56,7 @@ class Train:
         "_flags",
         "_head",
         "_ident",
+        "_lead",
         "_left",
         "_packet",
         "_plain_from",
@@ -71,6 +73,7 @@ class Train:
         self._head = packet[:data_at]
         self._flags = packet[tcp_at + 13]
         self._at = data_at
+        self._lead: tuple[bytes, Header] | None = None  # of the first segment, if it is to be a delta
         self._ident = packet[4] << 8 | packet[5]
         # The first segment may announce a reduced window, which the second then does not; urgent data are rare.
         exceptions = 2 if self._flags & _CONGESTION_REDUCED else 1
@@ -90,6 +93,18 @@ class Train:
 
     def __len__(self) -> int:
         return self._left
+
+    def follow(self, header: Header) -> bool:
+        """Whether the first segment can be told as a delta to `header`, which is the receiver's last."""
+        self.header = self._lead = None
+        is_usual = self._at == self._data_at < len(self._packet) - self.segment_size and self._flags & ~_PUSH == _ACK
+        if not is_usual or header_size(header) != self._data_at:
+            return False
+        self._lead = lead(header, self._head)
+        if self._lead is None:
+            return False
+        self.header, self._plain_from = header, self._at
+        return True
 
     @property
     def is_plain(self) -> bool:
@@ -117,7 +132,7 @@ class Train:
         total = remainder(head[12:20]) + TCP + size - tcp_at + remainder(head[tcp_at:]) + remainder(payload)
         head[tcp_at + 16 : tcp_at + 18] = complement(total).to_bytes(2, "big")
         self._advance(1, end)
-        self.header = None
+        self.header = self._lead = None
         return bytes(head) + payload
 
     def take(self, count: int) -> list[bytes]:
@@ -131,7 +146,11 @@ class Train:
         bodies = [_PLAIN + packet[at : at + size] for at in range(start, end - size, size)]
         is_pushed = bool(self._flags & _PUSH) and end == len(packet)
         bodies.append((_PUSHED if is_pushed else _PLAIN) + packet[start + len(bodies) * size : end])
-        self.header = advance(self.header, size=end - start, segments=len(bodies), is_pushed=is_pushed)
+        before = self.header
+        if self._lead is not None:
+            (delta, before), self._lead = self._lead, None
+            bodies[0] = delta + packet[start : start + size]
+        self.header = advance(before, size=end - start, segments=len(bodies), is_pushed=is_pushed)
         self._advance(len(bodies), end)
         return bodies
 
@@ -155,46 +174,54 @@ class Train:
 class Coach:
     """Segments that arrived in their flow's order, each continuing the one before, until they leave as one packet."""
 
-    __slots__ = ("_bodies", "_header", "_is_over", "_segment_size", "_size")
+    __slots__ = ("segment_size", "_header", "_is_over", "_is_pushed", "_payloads", "_size")
 
-    def __init__(self, header: Header, body: bytes) -> None:
-        """`body` is of the first segment, `header` of the packet before it: it `can_board`."""
-        self._bodies = [body]
+    def __init__(self, header: Header, payload: bytes, *, is_pushed: bool) -> None:
+        """`payload` is the first segment's, `header` what it follows."""
         self._header = header
-        self._is_over = body[0] == 1
-        self._segment_size = self._size = len(body) - 1
+        self._payloads = [payload]
+        self._is_over = self._is_pushed = is_pushed
+        self.segment_size = self._size = len(payload)
+
+    @classmethod
+    def of(cls, header: Header, body: bytes) -> Coach | None:
+        """One that begins with this segment, a record's body of delta and payload, behind `header`; None where more
+        than times, window and acknowledgement are new in it.
+
+        What may hold an HTTP request is left alone, because the receiver looks into it.
+        """
+        found = follow(header, body)
+        if found is None or body[found[1] : found[1] + METHOD_SIZE] in METHODS:
+            return None
+        return cls(found[0], body[found[1] :], is_pushed=bool(body[0] & _PUSHED_BIT))
+
+    @property
+    def room(self) -> int:
+        """How many segments of full size there is room for."""
+        return 0 if self._is_over else (_MOST_PAYLOAD - self._size) // self.segment_size
 
     def board(self, body: bytes) -> bool:
         """Takes the flow's next segment; False if it does not belong or fit here."""
         size = len(body) - 1
-        if self._is_over or not 0 < size <= self._segment_size or self._size + size > _MOST_PAYLOAD:
+        if self._is_over or not 0 < size <= self.segment_size or self._size + size > _MOST_PAYLOAD:
             return False
         if body[0] > 1 or body[1 : 1 + METHOD_SIZE] in METHODS:
             return False
-        self._is_over = size < self._segment_size or body[0] == 1
-        self._bodies.append(body)
+        self._is_pushed = body[0] == 1
+        self._is_over = size < self.segment_size or self._is_pushed
+        self._payloads.append(body[1:])
         self._size += size
         return True
 
+    def board_run(self, payloads: list[bytes]) -> None:
+        """Takes the next segments, which `can_join`, have the full size and are not more than there is `room` for."""
+        self._payloads += payloads
+        self._size += len(payloads) * self.segment_size
+
     def leave(self) -> tuple[SuperPacket, Header]:
         """All segments as one packet, and what to remember of the last."""
-        bodies, size = self._bodies, self._size
-        is_pushed = bodies[-1][0] == 1
-        top = super_header(self._header, size=size)
-        if is_pushed:
+        top = super_header(self._header, size=self._size)
+        if self._is_pushed:
             top = b"".join((top[:33], bytes((top[33] | _PUSH,)), top[34:]))
-        header = advance(self._header, size=size, segments=len(bodies), is_pushed=is_pushed)
-        return SuperPacket(b"".join([top, *[body[1:] for body in bodies]]), self._segment_size), header
-
-
-def can_board(header: Header, body: bytes) -> bool:
-    """Whether a record's body of delta and payload only continues a segment with this header.
-
-    What may hold an HTTP request is left alone, because the receiver looks into it.
-    """
-    return (
-        body[:1] in _CONTINUED
-        and len(body) > 1
-        and header[9] & ~_PUSH == _ACK
-        and body[1 : 1 + METHOD_SIZE] not in METHODS
-    )
+        header = advance(self._header, size=self._size, segments=len(self._payloads), is_pushed=self._is_pushed)
+        return SuperPacket(b"".join([top, *self._payloads]), self.segment_size), header

@@ -3,7 +3,8 @@
 The only file that imports it. The module itself is the `Backend` of ghost/crypto/backend.py: importing it
 fails with ImportError where the package is missing, and that is how its absence is found out.
 
-Costs, measured with 1400-byte packets on a 2-core server: seal 1.8 us, open 1.9 us; one X25519 75 us.
+Costs, measured with 1400-byte packets on a 2-core server: seal and open 2.2 to 3.0 us, of which the arithmetic is 1.1;
+the rest is the call and OpenSSL's context, made anew for every nonce. One X25519 takes 75 us.
 """
 
 from __future__ import annotations

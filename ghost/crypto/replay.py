@@ -45,6 +45,16 @@ class ReplayWindow:
         if packet_number > self.largest:
             self.largest = packet_number
 
+    def mark_run(self, first: int, count: int) -> None:
+        """`mark` for `count` numbers from `first` on, which is greater than all before."""
+        start = first & _SLOT_MASK
+        if start + count > WINDOW_SIZE:
+            for packet_number in range(first, first + count):
+                self._slots[packet_number & _SLOT_MASK] = packet_number
+        else:
+            self._slots[start : start + count] = array("q", range(first, first + count))
+        self.largest = first + count - 1
+
     def expand(self, truncated: int) -> int:
         """The packet number with these low 32 bits that is nearest to the next one expected."""
         near = self.largest + 1

@@ -84,6 +84,22 @@ class AckTracker:
             if self.deadline is None or due < self.deadline:
                 self.deadline = due
 
+    def on_run(self, first: int, count: int, now: float) -> None:
+        """`on_packet` for `count` ack-eliciting packets, numbered from `first` on and newer than all before."""
+        is_gap = first > self.largest + 1
+        self.largest = self.newest = first + count - 1
+        self.newest_time = now
+        if self.largest - self._first >= MAX_BITMAP_BITS:
+            self._forget_below(self.largest - MAX_BITMAP_BITS // 2)
+        self._bitmap |= ((1 << count) - 1) << (first - self._first)
+        self._is_patient = False
+        is_urgent = is_gap and self._pending > 0
+        self._pending += count
+        is_urgent = is_urgent or self._pending >= ACK_EVERY or (self._pending > 1 and now - self._sent_at > LEAST_GAP)
+        due = now if is_urgent else now + MAX_ACK_DELAY
+        if self.deadline is None or due < self.deadline:
+            self.deadline = due
+
     def state(self) -> tuple[int, int]:
         """(first, bitmap) for an acknowledgement: bit i says that packet first + i has arrived."""
         return self._first, self._bitmap

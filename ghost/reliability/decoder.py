@@ -71,6 +71,14 @@ class Decoder:
             self._forget(now)
         return solved
 
+    def on_run(self, first_id: int, payloads: list[bytes], now: float) -> None:
+        """`on_symbol` for consecutive symbols where no equation waits for them."""
+        ids = range(first_id, first_id + len(payloads))
+        self._payloads.update(zip(ids, payloads, strict=True))
+        self._oldest.extend(ids)
+        if len(self._oldest) > KEPT_WITHOUT_REPAIRS:
+            self._forget(now)
+
     def on_repair(
         self, seed: int, members: list[int], data: bytes, *, floor: int, now: float
     ) -> list[tuple[int, bytes]]:

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from math import sqrt
 from typing import Final
 
+from ghost.wire.numbers import stretches
+
 PACKET_THRESHOLD: Final = 3
 MAX_PACKET_THRESHOLD: Final = 256
 TIME_THRESHOLD: Final = 9 / 8
@@ -152,12 +154,13 @@ class LossDetector:
         offset = first - self._base
         reported = bitmap << offset if offset >= 0 else bitmap >> -offset
         news = reported & self._mask
-        while news:
-            bit = news & -news
-            news ^= bit
-            packet = self._take(self._base + bit.bit_length() - 1)
-            self.acked_bytes += packet.size
-            outcome.acked.append(packet)
+        self._mask ^= news
+        take, acked = self._packets.pop, outcome.acked
+        for start, end in stretches(news, self._base):
+            acked += [take(number) for number in range(start, end)]
+        size = sum([packet.size for packet in acked])
+        self.acked_bytes += size
+        self.bytes_in_flight -= size
         late = reported & self._lost_mask
         self._lost_mask ^= late
         outcome.spurious = late.bit_count()
@@ -171,7 +174,9 @@ class LossDetector:
             if late:
                 reach = before - (self._base + (late & -late).bit_length() - 1)
                 self.threshold = max(self.threshold, min(reach + 2, MAX_PACKET_THRESHOLD))
-            self._note_lateness(sum(packet.number < before for packet in outcome.acked) + outcome.spurious, 1.0)
+            are_late = bool(acked) and acked[0].number < before
+            count = sum(packet.number < before for packet in acked) if are_late else 0
+            self._note_lateness(count + outcome.spurious, 1.0)
             if candidate is not None and self._is_in_turn(newest, loss=loss, now=now, patience=srtt):
                 self.reference, outcome.reference = newest, candidate
                 self._calm = 0 if late else self._calm + newest - before

@@ -48,6 +48,16 @@ class ReceiveWindow:
         self._known |= bit
         return symbol_id
 
+    @property
+    def has_holes(self) -> bool:
+        """Whether symbols beyond a missing one are known."""
+        return self._known != 0
+
+    def accept_run(self, count: int) -> int:
+        """`accept` for the `count` next symbols where there are no holes; returns the first one's id."""
+        self.floor += count
+        return self.floor - count
+
     def report(self) -> tuple[int, int]:
         """(floor, bitmap) as an acknowledgement carries them."""
         return self.floor, self._known & ((1 << MAX_REPORT_BITS) - 1)

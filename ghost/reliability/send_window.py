@@ -10,7 +10,7 @@ from typing import Final
 
 from ghost.constants import MAX_MEMBERS_SIZE
 from ghost.wire.frames import SYMBOL_ID_BITS
-from ghost.wire.numbers import expand
+from ghost.wire.numbers import expand, stretches
 
 MAX_SYMBOLS: Final = 4096
 """Between the oldest unknown symbol and the newest: 50 Mbit/s over 900 ms, and 6 MB of memory at the most."""
@@ -95,10 +95,14 @@ class SendWindow:
             return
         offset = floor - self._base
         news = (bitmap << (offset + 1) | (1 << offset) - 1) & self._unknown
-        while news:
-            bit = news & -news
-            news ^= bit
-            self.on_known(self._base + bit.bit_length() - 1)
+        self._unknown ^= news
+        payloads, last_packet = self._payloads, self._last_packet
+        for start, end in stretches(news, self._base):
+            for symbol_id in range(start, end):
+                del payloads[symbol_id]
+                last_packet.pop(symbol_id, None)
+            if self._missing:
+                self._missing.difference_update(range(start, end))
         if offset >= _SHIFT_STEP:  # seldom, so that many symbols share one copy of a long integer
             self._unknown >>= offset
             self._base = floor

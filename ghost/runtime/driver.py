@@ -2,9 +2,9 @@
 
 One greenlet waits on the TUN device, one on each UDP socket, one on the alarm. A turn reads a bounded batch, takes one
 `now` after it (a datagram must not have arrived before it was sent: one-way delays are measured by it), then flushes:
-packets to the TUN, events to `on_event`, datagrams to UDP, and the alarm to the core's next timeout. After a full
-batch the greenlet waits again like after a short one; the descriptor is still ready, so the
-event loop comes back to it after everybody else had a turn. That is all the fairness there is, and it suffices.
+packets to the TUN and the answers from it, events to `on_event`, datagrams to UDP, the alarm to the core's next
+timeout. After a full batch the greenlet waits again like after a short one; the descriptor is still ready, so the event
+loop comes back to it after everybody else had a turn. That is all the fairness there is, and it suffices.
 
 Events come between asking the core for datagrams and sending them: `TimestampUsed` must be on disk before the
 handshake that uses it is on the wire. `on_event` runs inside a turn and must not wait for anything.
@@ -12,11 +12,16 @@ handshake that uses it is on the wire. `on_event` runs inside a turn and must no
 An impairment (ghost.runtime.chaos) may stand between the core and the sockets. What it holds back it gives when its own
 time has come, which the alarm knows.
 
+What the kernel answers to a packet it has answered when the write returns: that is read within the same turn, so that
+an echo or an acknowledgement waits for no other one. Timers are looked at after the datagrams have left.
+
 Flow: readable -> read batch -> core.receive_datagram / core.send_packet -> flush -> wait.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -47,6 +52,8 @@ class Endpoint(Protocol):
     """Whether `packets_to_deliver` may hold super-packets, in connections that begin from now on."""
 
     def receive_datagram(self, data: bytes, address: Address, now: float) -> None: ...
+
+    def receive_datagrams(self, datagrams: list[bytes], address: Address, now: float) -> None: ...
 
     def send_packet(self, packet: bytes, now: float) -> None: ...
 
@@ -85,6 +92,7 @@ class Driver:
 
     def start(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
+        gc.freeze()  # what is there by now stays: to look through it again and again takes milliseconds each time
         supervisor.spawn("tun", self._carry_out)
         self._read_sockets(supervisor)
         supervisor.spawn("alarm", self._wake)
@@ -120,48 +128,64 @@ class Driver:
     def _carry_out(self) -> None:
         hub = get_hub()
         watcher = hub.loop.io(self._tun.fileno(), _READABLE)
-        wait, read, flush = hub.wait, self._tun.read, self._flush
-        send_packet, send_super_packet = self._endpoint.send_packet, self._endpoint.send_super_packet
+        wait = hub.wait
         while True:
             wait(watcher)
-            packets: list[bytes | SuperPacket] = []
-            count = 0
             try:
-                while count < BATCH:
-                    packet = read(_READ_SIZE)
-                    packets.append(packet)
-                    count += 1 if isinstance(packet, bytes) else len(packet.packet) // max(1, packet.segment_size)
-            except BlockingIOError:
-                pass
+                packets = self._read_tun()
             except OSError as error:
                 self._tolerate(error)
-            at = now()
-            for packet in packets:
-                if isinstance(packet, bytes):
-                    send_packet(packet, at)
-                else:
-                    send_super_packet(packet, at)
-            flush(at)
+                continue
+            if packets:  # else a turn before has taken them
+                at = now()
+                self._send_packets(packets, at)
+                self._flush(at)
+
+    def _read_tun(self) -> list[bytes | SuperPacket]:
+        """What waits on the TUN device, a batch at the most; OSError only where there is nothing."""
+        read = self._tun.read
+        packets: list[bytes | SuperPacket] = []
+        count = 0
+        try:
+            while count < BATCH:
+                packet = read(_READ_SIZE)
+                packets.append(packet)
+                count += 1 if isinstance(packet, bytes) else len(packet.packet) // max(1, packet.segment_size)
+        except BlockingIOError:
+            pass
+        except OSError:
+            if not packets:
+                raise
+        return packets
+
+    def _send_packets(self, packets: list[bytes | SuperPacket], at: float) -> None:
+        for packet in packets:
+            if isinstance(packet, bytes):
+                self._endpoint.send_packet(packet, at)
+            else:
+                self._endpoint.send_super_packet(packet, at)
 
     def _carry_in(self, sock: UdpSocket) -> None:
         hub = get_hub()
         watcher = hub.loop.io(sock.fileno(), _READABLE)
-        wait, receive, receive_datagram, flush = (
-            hub.wait,
-            sock.receive,
-            self._endpoint.receive_datagram,
-            self._flush,
-        )
+        wait, receive, flush = hub.wait, sock.receive, self._flush
+        receive_datagrams = self._endpoint.receive_datagrams
         while True:
             wait(watcher)
-            batch: list[tuple[bytes, Address]] = []
-            while len(batch) < BATCH and (arrived := receive()):
-                batch += arrived
+            batch: list[tuple[list[bytes], Address]] = []
+            count = 0
+            while count < BATCH and (arrived := receive()) is not None:
+                count += len(arrived[0])
+                if batch and batch[-1][1] == arrived[1]:
+                    batch[-1][0].extend(arrived[0])
+                else:
+                    batch.append(arrived)
             at = now()
             if self.impairment is not None:
-                batch = self.impairment.receive(batch, at)
-            for data, address in batch:
-                receive_datagram(data, address, at)
+                single = [(data, address) for datagrams, address in batch for data in datagrams]
+                batch = [([data], address) for data, address in self.impairment.receive(single, at)]
+            for datagrams, address in batch:
+                receive_datagrams(datagrams, address, at)
             flush(at)
 
     def _wake(self) -> None:
@@ -202,15 +226,19 @@ class Driver:
                     write(packet)
                 except OSError as error:  # device down or full, or a packet that the kernel finds malformed
                     self.tun_errors[error.strerror or "unknown"] += 1
+            # The kernel answers within the write: an echo, an acknowledgement, the data that one allows.
+            with contextlib.suppress(OSError):  # who waits for the device hears of it as well
+                self._send_packets(self._read_tun(), at)
         datagrams = endpoint.datagrams_to_send(at)
         while (event := endpoint.next_event()) is not None:
             self._on_event(event)
-        due = endpoint.next_timeout()
         if self.impairment is not None:
             datagrams = self.impairment.send(datagrams, at)
-            due = min((time for time in (due, self.impairment.next_time()) if time is not None), default=None)
         if datagrams:
             self._udp.send(datagrams)
+        due = endpoint.next_timeout()
+        if self.impairment is not None:
+            due = min((time for time in (due, self.impairment.next_time()) if time is not None), default=None)
         # A deadline that moved later is left to fire early, once: cheaper than re-arming on every packet.
         if due is not None and (self._armed is None or due < self._armed):
             self._armed = due

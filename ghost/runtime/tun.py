@@ -43,6 +43,7 @@ _NEEDS_CHECKSUM = 1
 _KIND_NONE, _KIND_TCP = 0, 1
 _NO_OFFLOAD: Final = bytes(_VNET_HEADER.size)
 _LARGEST = 65_535
+_RETRY_AFTER = 256  # super-packets
 _TCP_CHECKSUM, _UDP_CHECKSUM = 16, 6  # where in the header
 
 _CURES = {
@@ -99,10 +100,10 @@ class Tun:
 class OffloadingTun(Tun):
     """The same where segments pass as super-packets.
 
-    `is_offloading` ends where the kernel takes no super-packet any more; from then on they are cut here.
+    `is_offloading` ends where the kernel takes no super-packet any more; they are cut here then, but for a trial.
     """
 
-    __slots__ = ("is_offloading", "_body", "_head", "_view")
+    __slots__ = ("is_offloading", "_body", "_head", "_view", "_writes_until_retry")
 
     def __init__(self, name: str, opened: _Opened) -> None:
         super().__init__(name, opened)
@@ -110,6 +111,7 @@ class OffloadingTun(Tun):
         request = _TUNSETOFFLOAD_ALTERNATE if machine.startswith(_ALTERNATE_MACHINES) else _TUNSETOFFLOAD
         fcntl.ioctl(self._fd, request, _OFFLOADS)
         self.is_offloading = True
+        self._writes_until_retry = 0
         self._head = bytearray(_VNET_HEADER.size)
         self._body = bytearray(_LARGEST)
         self._view = memoryview(self._body)
@@ -131,17 +133,23 @@ class OffloadingTun(Tun):
         if isinstance(packet, bytes):
             os.writev(self._fd, (_NO_OFFLOAD, packet))
             return
-        if self.is_offloading:
+        if self.is_offloading or self._is_retry_due():
             try:
                 self._write_super_packet(packet)
+                self.is_offloading = True
                 return
             except OSError as error:
                 if error.errno != errno.EINVAL:  # the device is down: nothing that cutting would mend
                     raise
                 self.is_offloading = False
+                self._writes_until_retry = _RETRY_AFTER
         train = Train.of(packet)
         while train:
             os.writev(self._fd, (_NO_OFFLOAD, train.next_packet()))
+
+    def _is_retry_due(self) -> bool:
+        self._writes_until_retry -= 1
+        return self._writes_until_retry == 0
 
     def _write_super_packet(self, super_packet: SuperPacket) -> None:
         packet, segment_size = super_packet

@@ -6,7 +6,8 @@ tunnel's own loss recovery is the only retry. Addresses are (host, port), host a
 
 Where the kernel offers it, neighbours of one size to one address leave by one call (UDP_SEGMENT) and such as arrived
 together come by one (UDP_GRO).
-A device that refuses (no checksum offload, an MTU below the size) gets them one by one from then on.
+A device that refuses (no checksum offload, an MTU below the size) gets them one by one, and is asked again now and
+then: what was switched off may be switched on.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ Address = tuple[str, int]
 _BUFFER_SIZE = 4 << 20
 _LARGEST_READ = 65_535  # a longer datagram than any path MTU in use fails to authenticate
 _UDP_SEGMENT, _UDP_GRO = 103, 104  # linux/udp.h; since Linux 4.18 and 5.0
+_RETRY_AFTER = 256  # runs sent one by one: a fraction of a second where it would matter
 _MOST_SEGMENTS = 64  # UDP_MAX_SEGMENTS
 _MOST_BYTES = 65_535 - 40 - 8  # IP's and UDP's headers count
 _SEGMENT_SIZE = struct.Struct("=H")
@@ -46,12 +48,13 @@ _PlainSocket = get_original("socket", "socket")
 class UdpSocket:
     """One bound socket of one family. `has_segmentation` and `has_merging` say which offloads are in use."""
 
-    __slots__ = ("_is_ipv6", "_socket", "errors", "has_merging", "has_segmentation")
+    __slots__ = ("_is_ipv6", "_runs_until_retry", "_socket", "errors", "has_merging", "has_segmentation")
 
     def __init__(self, sock: socket.socket, errors: Counter[str]) -> None:
         self._socket = sock
         self.has_segmentation = _has_option(sock, _UDP_SEGMENT, 0)
         self.has_merging = _has_option(sock, _UDP_GRO, 1)
+        self._runs_until_retry = 0  # below 1 it is never tried
         self._is_ipv6 = sock.family == socket.AF_INET6
         self.errors = errors
 
@@ -62,40 +65,48 @@ class UdpSocket:
     def port(self) -> int:
         return int(self._socket.getsockname()[1])
 
-    def receive(self) -> list[tuple[bytes, Address]]:
-        """Datagrams that arrived together, and whence; empty when none waits, or when an ICMP error did (counted)."""
+    def receive(self) -> tuple[list[bytes], Address] | None:
+        """Datagrams that arrived together, and whence; None when none waits, or when an ICMP error did (counted)."""
         try:
             data, ancillary, _, address = self._socket.recvmsg(_LARGEST_READ, _ANCILLARY_SIZE)
         except BlockingIOError:
-            return []
+            return None
         except OSError as error:
             self.errors[_name(error)] += 1
-            return []
+            return None
         if self._is_ipv6:
             host, port, _, scope = address
             address = (f"{host}%{scope}" if scope else host, port)
         if not ancillary:
-            return [(data, address)]
+            return [data], address
         size = _GRO_SIZE.unpack_from(ancillary[0][2])[0]
-        return [(data[at : at + size], address) for at in range(0, len(data), size)]
+        return [data[at : at + size] for at in range(0, len(data), size)], address
 
     def send(self, datagrams: list[bytes], address: Address) -> None:
         """Datagrams of one size to one address, the last of which may be shorter: a run."""
-        if len(datagrams) > 1 and self.has_segmentation:
+        if len(datagrams) > 1 and self._may_segment():
             size = _SEGMENT_SIZE.pack(len(datagrams[0]))
             try:
                 self._socket.sendmsg(datagrams, ((socket.IPPROTO_UDP, _UDP_SEGMENT, size),), 0, address)
+                self.has_segmentation = True
                 return
             except OSError as error:
                 if error.errno not in _REFUSALS:
                     self.errors[_name(error)] += len(datagrams)
                     return
                 self.has_segmentation = False
+                self._runs_until_retry = _RETRY_AFTER
         for data in datagrams:
             try:
                 self._socket.sendto(data, address)
             except OSError as error:
                 self.errors[_name(error)] += 1
+
+    def _may_segment(self) -> bool:
+        if self.has_segmentation:
+            return True
+        self._runs_until_retry -= 1
+        return self._runs_until_retry == 0
 
     def close(self) -> None:
         self._socket.close()

@@ -22,6 +22,7 @@ from ghost.errors import PeerError
 from ghost.obfuscation.envelope import HANDSHAKE_CONNECTION_ID, Envelope
 from ghost.obfuscation.mask import HeaderMask
 from ghost.obfuscation.padding import PROFILES
+from ghost.tunnel import runs
 from ghost.tunnel.connection import Connection
 from ghost.tunnel.epochs import Epoch
 from ghost.tunnel.events import Address, Connected, Disconnected, Event, NeedAddresses, Refused, TimestampUsed
@@ -111,6 +112,26 @@ class ClientEndpoint:
         finally:
             if not self.joins_segments:
                 self._collect()
+
+    def receive_datagrams(self, datagrams: list[bytes], address: Address, now: float) -> None:
+        """As `receive_datagram` for each of these, which arrived together."""
+        if len(datagrams) < runs.LEAST or min(map(len, datagrams)) < PACKET_OVERHEAD:
+            for data in datagrams:
+                self.receive_datagram(data, address, now)
+            return
+        headers = self._mask.reveal_run(datagrams)
+        for start, end in runs.stretches(headers):
+            connection_id, number = headers[start] >> 32, headers[start] & 0xFFFFFFFF
+            epoch = self._connection.epochs.by_id(connection_id) if self._connection else None
+            if end - start >= runs.LEAST and epoch is not None and self._connection is not None:
+                faults = self._connection.receive_run(epoch, datagrams[start:end], number, address, now)
+                self._dropped.update(fault.reason for fault in faults)
+                self._after_packet(self._connection, now)
+            else:
+                for data in datagrams[start:end]:
+                    self.receive_datagram(data, address, now)
+        if not self.joins_segments:
+            self._collect()
 
     def send_packet(self, packet: bytes, now: float) -> None:
         parsed = inner.parse(packet)

@@ -17,6 +17,7 @@ from typing import Final
 from ghost.compression import exchange, tcp, zstd
 from ghost.compression.agreement import Agreement
 from ghost.compression.dictionaries import Kind, kind_of
+from ghost.compression.leads import LARGEST_LEAD
 from ghost.compression.payload import PacketCompressor, looks_random, pad
 from ghost.compression.references import References
 from ghost.compression.streams import Streams
@@ -27,6 +28,7 @@ from ghost.wire import frames, records
 from ghost.wire.inner import TCP, Inner, is_dns
 
 LARGEST_PROMPT: Final = 1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
+LARGEST_RECORD_HEAD: Final = records.RECORD_OVERHEAD + LARGEST_LEAD
 LEAST_PART: Final = 256  # bytes of room below which a part is not begun
 EFFORTS: Final = ((64e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
 """Below which rate, in bytes a second: each takes up to a fifth of a core there; what is faster needs none."""
@@ -172,7 +174,9 @@ class Composer:
         symbols: list[bytes] = []
         while len(symbols) < count:
             ahead = self._plain_train()
-            if ahead is not None and ahead[1].segment_size + records.RECORD_OVERHEAD >= beyond:
+            if ahead is not None:
+                if ahead[1].segment_size + records.RECORD_OVERHEAD < beyond:
+                    break
                 symbols += self._cut(*ahead, count - len(symbols))
                 continue
             staged = self._staged or self._stage()
@@ -184,6 +188,9 @@ class Composer:
 
     def compose(self, room: int) -> bytes:
         """The records of a new symbol, at most `room` bytes; empty when nothing waits or fits."""
+        ahead = self._plain_train()
+        if ahead is not None and ahead[1].segment_size + LARGEST_RECORD_HEAD <= room:
+            return self._cut(*ahead, 1)[0]
         placed: list[records.Record] = []
         while len(placed) < records.MAX_RECORDS:
             if placed and self._plain_train() is not None:
@@ -241,11 +248,15 @@ class Composer:
         to be compressed."""
         flow = self._queue.head() if self._staged is None else None
         train = self._queue.train(flow) if flow is not None else None
-        if flow is None or train is None or not train.is_plain or train.header is not flow.lane.header:
+        if flow is None or train is None:
             return None
         is_fast = self._compressor is None or self._rate >= EFFORTS[-1][0]
-        is_full = MAX_SYMBOL < 2 * train.segment_size < 2 * (MAX_SYMBOL - records.RECORD_OVERHEAD)
-        return (flow, train) if is_fast and is_full else None
+        if not is_fast or not MAX_SYMBOL < 2 * train.segment_size < 2 * (MAX_SYMBOL - LARGEST_RECORD_HEAD):
+            return None
+        last = flow.lane.header
+        if train.header is last and train.is_plain:
+            return flow, train
+        return (flow, train) if self._has_headers and last is not None and train.follow(last) else None
 
     def _cut(self, flow: Flow, train: Train, count: int) -> list[bytes]:
         """Plain segments of a train as symbols. The hot path of a transfer, hence by the run."""

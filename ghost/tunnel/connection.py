@@ -110,18 +110,72 @@ class Connection:
             raise PeerError("replayed")
         is_newest = packet_number > self._replay.largest
         self._replay.mark(packet_number)
-        self._packet_number = packet_number
         if epoch is not self.epochs.current:
             self.epochs.confirm(epoch, now)
-        self.last_contact = now
-        if self.sender.probes_unanswered:
-            self.sender.on_contact()
-        self.received_bytes += len(datagram)
-        self.received_packets += 1
+        self._on_contact(1, len(datagram), now)
         if address != self.address and is_newest and self._is_server:
             self._move(address, now)
         if address == self.address:
             self._credit += AMPLIFICATION * len(datagram)
+        self._take(packet_number, plaintext, now)
+
+    def receive_run(
+        self, epoch: Epoch, datagrams: list[bytes], number: int, address: Address, now: float
+    ) -> list[PeerError]:
+        """`receive_datagram` for datagrams with consecutive packet numbers, `number` being the first one's.
+
+        Returns why some changed nothing.
+        """
+        faults: list[PeerError] = []
+        first, count = self._replay.expand(number), 0
+        if epoch is self.epochs.current and address == self.address and first > self._replay.largest:
+            plaintexts = epoch.open_run(first, datagrams)
+            count = len(plaintexts)
+            if count:
+                size = sum(map(len, datagrams[:count]))
+                self._replay.mark_run(first, count)
+                self._on_contact(count, size, now)
+                self._credit += AMPLIFICATION * size
+                self._take_run(first, plaintexts, faults, now)
+        for offset in range(count, len(datagrams)):
+            try:
+                self.receive_datagram(epoch, datagrams[offset], number + offset, address, now)
+            except PeerError as error:
+                faults.append(error)
+        return faults
+
+    def _on_contact(self, packets: int, size: int, now: float) -> None:
+        """Authentic packets came, `size` bytes in all."""
+        self.last_contact = now
+        if self.sender.probes_unanswered:
+            self.sender.on_contact()
+        self.received_bytes += size
+        self.received_packets += packets
+
+    def _take_run(self, first: int, plaintexts: list[bytes], faults: list[PeerError], now: float) -> None:
+        """`_take` for packets with numbers from `first` on: symbols in order together, others one by one."""
+        at = 0
+        while at < len(plaintexts):
+            count = 0
+            if self.receiver.takes_runs:
+                rest = plaintexts[at:] if at else plaintexts
+                count = frames.symbols_in_order(rest, self.receiver.window.floor)
+            if count > 1:
+                self.epochs.current.has_carried_data = True
+                faults += self.receiver.take_run([text[frames.SYMBOL_OVERHEAD :] for text in rest[:count]], now)
+                self._acks.on_run(first + at, count, now)
+                self._after_frames(is_eliciting=True, now=now)
+            else:
+                count = 1
+                try:
+                    self._take(first + at, plaintexts[at], now)
+                except PeerError as error:
+                    faults.append(error)
+            at += count
+
+    def _take(self, packet_number: int, plaintext: bytes, now: float) -> None:
+        """What an authentic, fresh packet says."""
+        self._packet_number = packet_number
         # Nearly every packet of a transfer is a symbol and nothing else: it needs no list of frames and no table.
         is_eliciting = is_symbol = frames.is_symbol(plaintext)
         is_urgent = is_patient = False
@@ -150,11 +204,14 @@ class Connection:
                 is_patient=is_patient and not is_urgent,
                 now=now,
             )
-            if self.receiver.has_lost:
-                for lost in self.receiver.take_lost():
-                    self._queue_control(frames.encode_lost(lost), is_eliciting=True)
-            if is_eliciting and not self._is_server:
-                self._nudge_at = now + NUDGE_AFTER
+            self._after_frames(is_eliciting=is_eliciting, now=now)
+
+    def _after_frames(self, *, is_eliciting: bool, now: float) -> None:
+        if self.receiver.has_lost:
+            for lost in self.receiver.take_lost():
+                self._queue_control(frames.encode_lost(lost), is_eliciting=True)
+        if is_eliciting and not self._is_server:
+            self._nudge_at = now + NUDGE_AFTER
 
     def take_packets(self) -> list[bytes | SuperPacket]:
         """Inner packets for this end; super-packets only if it joins segments."""
@@ -219,6 +276,8 @@ class Connection:
 
     def _next_run(self, now: float, most: int) -> list[tuple[int, bytes]]:
         """Plain packets, as long as no control frame and no acknowledgement has to leave before them."""
+        if not self.sender.composer.has_data:  # asked first: an idle tunnel's echo goes no further
+            return []
         deadline = self._acks.deadline
         if not self._is_validated or self._control or (deadline is not None and deadline <= now):
             return []

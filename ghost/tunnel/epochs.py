@@ -10,11 +10,13 @@ before it still opens packets for a grace period, then its keys are dropped.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
-from ghost.constants import HEADER_SIZE
+from ghost.constants import HEADER_SIZE, TAG_SIZE
 from ghost.crypto.backend import Aead, Backend
 from ghost.crypto.noise import TransportKeys
+from ghost.errors import PeerError
 from ghost.obfuscation.mask import HeaderMask
 
 REKEY_AFTER: Final = 120.0  # seconds, for an epoch that carried data; WireGuard's REKEY_AFTER_TIME
@@ -26,7 +28,7 @@ GRACE: Final = 20.0  # seconds that an old epoch goes on opening what was delaye
 class Epoch:
     """One key pair in use. `local_id` is in the packets that we receive, `remote_id` in those that we send."""
 
-    __slots__ = ("local_id", "remote_id", "created", "sealed", "has_carried_data", "_seal", "_open", "_hide")
+    __slots__ = ("local_id", "remote_id", "created", "sealed", "has_carried_data", "_seal", "_open", "_hide", "_mask")
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class Epoch:
         self._seal = sending.seal
         self._open = backend.aead(keys.receive).open
         self._hide = mask.hide
+        self._mask = mask
 
     def seal(self, packet_number: int, plaintext: bytes) -> bytes:
         """The whole datagram."""
@@ -59,14 +62,15 @@ class Epoch:
 
     def seal_run(self, packets: list[tuple[int, bytes]]) -> list[bytes]:
         """The same for (packet number, plaintext) pairs, a turn's worth."""
-        seal, hide, remote = self._seal, self._hide, self.remote_id << 32
+        seal, remote = self._seal, self.remote_id << 32
         self.sealed += len(packets)
-        datagrams = []
-        for number, plaintext in packets:
-            header = remote | number & 0xFFFFFFFF
-            sealed = seal((number << 32).to_bytes(12, "little"), plaintext, header.to_bytes(HEADER_SIZE, "big"))
-            datagrams.append(hide(header, sealed[-16:]) + sealed)
-        return datagrams
+        headers = [(remote | number & 0xFFFFFFFF).to_bytes(HEADER_SIZE, "big") for number, _ in packets]
+        sealed = [
+            seal((packet[0] << 32).to_bytes(12, "little"), packet[1], header)
+            for packet, header in zip(packets, headers, strict=True)
+        ]
+        masked = self._mask.hide_run(b"".join(headers), [each[-TAG_SIZE:] for each in sealed])
+        return [masked[at * HEADER_SIZE : (at + 1) * HEADER_SIZE] + each for at, each in enumerate(sealed)]
 
     def open(self, packet_number: int, datagram: bytes) -> bytes:
         """The plaintext; PeerError("unauthentic")."""
@@ -76,6 +80,16 @@ class Epoch:
             datagram[HEADER_SIZE:],
             header.to_bytes(HEADER_SIZE, "big"),
         )
+
+    def open_run(self, first: int, datagrams: list[bytes]) -> list[bytes]:
+        """The plaintexts of datagrams with packet numbers from `first` on, up to the first that is not authentic."""
+        open_, local = self._open, self.local_id << 32
+        plaintexts: list[bytes] = []
+        with contextlib.suppress(PeerError):
+            for number, datagram in enumerate(datagrams, first):
+                header = (local | number & 0xFFFFFFFF).to_bytes(HEADER_SIZE, "big")
+                plaintexts.append(open_((number << 32).to_bytes(12, "little"), datagram[HEADER_SIZE:], header))
+        return plaintexts
 
     def is_due_for_rekey(self, now: float) -> bool:
         age = now - self.created

@@ -21,12 +21,13 @@ from ghost.compression.dictionaries import Kind
 from ghost.compression.payload import MAX_PACKET, PacketCompressor, unpad_packet
 from ghost.compression.references import ReferenceTable
 from ghost.compression.streams import StreamTable
-from ghost.compression.trains import Coach, SuperPacket, can_board
+from ghost.compression.trains import Coach, SuperPacket
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
 from ghost.reliability.decoder import Decoder
 from ghost.reliability.receive_window import ReceiveWindow
 from ghost.reliability.send_window import MAX_SYMBOLS
+from ghost.tunnel.runs import segments_in_order
 from ghost.wire import frames, inner, records, shorts
 from ghost.wire.numbers import expand
 from ghost.wire.records import Encoding
@@ -118,6 +119,28 @@ class Receiver:
             self._on_records(payload)
         if solved:
             self._on_solved(solved)
+
+    @property
+    def takes_runs(self) -> bool:
+        """Whether nothing is missing, so that the next symbols may be taken together."""
+        return not self.window.has_holes and not self._decoder.rank
+
+    def take_run(self, symbols: list[bytes], now: float) -> list[PeerError]:
+        """`take_symbol` for the payloads of the next symbols, in order; returns what was wrong with some."""
+        self._decoder.on_run(self.window.accept_run(len(symbols)), symbols, now)
+        faults: list[PeerError] = []
+        at = 0
+        while at < len(symbols):
+            taken = self._board_run(symbols, at)
+            if not taken:
+                taken = 1
+                try:
+                    if not self._is_boarded(symbols[at]):
+                        self._on_records(symbols[at])
+                except PeerError as error:
+                    faults.append(error)
+            at += taken
+        return faults
 
     def on_patient_symbol(self, symbol: frames.PatientSymbol, now: float) -> None:
         """As a symbol. The replay window bounds how old it can be, so that its id is not ambiguous."""
@@ -236,8 +259,7 @@ class Receiver:
         """A packet is complete. One that cannot be restored must not keep others from being delivered: it is lost,
         as on any path, and the sender told, so that those behind it are not."""
         if self._joins_segments and flow is not None:
-            if encoding == Encoding.DELTA and (header := _header(flow)) is not None and can_board(header, body):
-                self._board(flow, body)
+            if encoding == Encoding.DELTA and self._board(flow, body):
                 return
             self._depart(flow)
         try:
@@ -250,26 +272,48 @@ class Receiver:
 
     def _is_boarded(self, data: bytes) -> bool:
         """Takes a symbol that is but the next segment of a flow: all that a fast transfer's packets come to."""
-        if data[0] != _SEGMENT or len(data) < records.RECORD_OVERHEAD + 2:
-            return False
-        at = 2 if data[1] < 0x80 else 3
-        flow = self._flows.get(data[1] if at == 2 else (data[1] & 0x7F) << 8 | data[2])
-        if flow is None or flow.coach is None or flow.held:
-            return False
-        if (data[at] << 8 | data[at + 1]) != flow.next_sequence & 0xFFFF or not flow.coach.board(data[at + 2 :]):
+        flow, at = self._boarding_flow(data)
+        if flow is None or flow.coach is None or not flow.coach.board(data[at:]):
             return False
         flow.next_sequence += 1
         return True
 
-    def _board(self, flow: _FlowOrder, body: bytes) -> None:
+    def _board_run(self, symbols: list[bytes], start: int) -> int:
+        """The same for those from `start` on, as long as all are of one flow and size; returns how many."""
+        flow, at = self._boarding_flow(symbols[start])
+        if flow is None or flow.coach is None:
+            return 0
+        at += 1
+        head = symbols[start][:at]
+        coach = flow.coach
+        if head[-1]:
+            return 0
+        count = segments_in_order(symbols, start, coach.room, head=head, size=coach.segment_size)
+        coach.board_run([symbol[at:] for symbol in symbols[start : start + count]])
+        flow.next_sequence += count
+        return count
+
+    def _boarding_flow(self, data: bytes) -> tuple[_FlowOrder | None, int]:
+        """The flow whose next segment this symbol is, and where the record's body begins."""
+        if data[0] != _SEGMENT or len(data) < records.RECORD_OVERHEAD + 2:
+            return None, 0
+        at = 2 if data[1] < 0x80 else 3
+        flow = self._flows.get(data[1] if at == 2 else (data[1] & 0x7F) << 8 | data[2])
+        if flow is None or flow.held or (data[at] << 8 | data[at + 1]) != flow.next_sequence & 0xFFFF:
+            return None, 0
+        return flow, at + 2
+
+    def _board(self, flow: _FlowOrder, body: bytes) -> bool:
         """A segment that continues the one before it: what is the same in all of them is made once, when they leave."""
-        if flow.coach is not None:
-            if flow.coach.board(body):
-                return
-            self._depart(flow)
-        assert flow.header is not None
-        flow.coach = Coach(flow.header, body)
+        if flow.coach is not None and flow.coach.board(body):
+            return True
+        self._depart(flow)
+        header = _header(flow)
+        flow.coach = Coach.of(header, body) if header is not None else None
+        if flow.coach is None:
+            return False
         self._boarding.append(flow)
+        return True
 
     def _depart(self, flow: _FlowOrder) -> None:
         if flow.coach is not None:

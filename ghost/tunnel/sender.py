@@ -192,13 +192,15 @@ class Sender:
             self.loss_rate.update(outcome.acked, outcome.lost)
         loss, burst = self.loss_rate.measured, self.loss_rate.burst
         self.congestion.on_fates(outcome.acked, outcome.lost, loss=loss, burst=burst, now=now)
+        self._window.on_report(ack.symbol_floor, ack.symbols)  # by the stretch; what it does not say follows
+        floor = self._window.floor
         for packet in outcome.acked:
-            if packet.symbol is not None:
+            if packet.symbol is not None and packet.symbol >= floor:
                 self._window.on_known(packet.symbol)
-            for prompt_id in packet.prompts:
-                self._prompts.on_acked(prompt_id)
-                self.composer.on_prompt_acked(prompt_id)
-        self._window.on_report(ack.symbol_floor, ack.symbols)
+            if packet.prompts:
+                for prompt_id in packet.prompts:
+                    self._prompts.on_acked(prompt_id)
+                    self.composer.on_prompt_acked(prompt_id)
         self._confirm(largest, outcome.acked, now)
         self._on_lost(outcome.lost)
         if outcome.reference is not None:

@@ -23,6 +23,7 @@ from ghost.errors import PeerError
 from ghost.obfuscation.envelope import HANDSHAKE_CONNECTION_ID, Envelope
 from ghost.obfuscation.mask import HeaderMask
 from ghost.obfuscation.padding import PROFILES
+from ghost.tunnel import runs
 from ghost.tunnel.connection import AMPLIFICATION, Connection
 from ghost.tunnel.epochs import Epoch
 from ghost.tunnel.events import Address, Event, PeerJoined, PeerLeft
@@ -117,6 +118,22 @@ class ServerEndpoint:
                 raise PeerError("foreign")
         except PeerError as error:
             self._dropped[error.reason] += 1
+
+    def receive_datagrams(self, datagrams: list[bytes], address: Address, now: float) -> None:
+        """As `receive_datagram` for each of these, which arrived together."""
+        if len(datagrams) < runs.LEAST or min(map(len, datagrams)) < PACKET_OVERHEAD:
+            for data in datagrams:
+                self.receive_datagram(data, address, now)
+            return
+        headers = self._mask.reveal_run(datagrams)
+        for start, end in runs.stretches(headers):
+            connection_id = headers[start] >> 32
+            session = self._by_id.get(connection_id)
+            if end - start >= runs.LEAST and session is not None and connection_id not in self._candidates:
+                self._on_run(session, connection_id, headers[start] & 0xFFFFFFFF, datagrams[start:end], address, now)
+            else:
+                for data in datagrams[start:end]:
+                    self.receive_datagram(data, address, now)
 
     def send_packet(self, packet: bytes, now: float) -> None:
         parsed = inner.parse(packet)
@@ -251,6 +268,24 @@ class ServerEndpoint:
                     self._receiving[session] = None
                 else:
                     self._deliver(session)
+        if connection.closed_by_peer is not None:
+            self._end(session, connection.closed_by_peer)
+
+    def _on_run(
+        self, session: _Session, connection_id: int, number: int, data: list[bytes], address: Address, now: float
+    ) -> None:
+        """`_on_packet` for consecutive packets of a client that is no candidate."""
+        connection = session.connection
+        epoch = connection.epochs.by_id(connection_id)
+        if epoch is None:
+            self._by_id.pop(connection_id, None)
+            self._dropped["foreign"] += len(data)
+            return
+        received = connection.received_bytes
+        self._dropped.update(fault.reason for fault in connection.receive_run(epoch, data, number, address, now))
+        if connection.received_bytes > received:
+            self._touched[connection] = None
+            self._receiving[session] = None
         if connection.closed_by_peer is not None:
             self._end(session, connection.closed_by_peer)
 

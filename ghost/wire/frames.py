@@ -277,6 +277,22 @@ def parts_of_symbol(plaintext: bytes) -> tuple[int, bytes]:
     return int.from_bytes(plaintext[1:SYMBOL_OVERHEAD], "big"), plaintext[SYMBOL_OVERHEAD:]
 
 
+def symbols_in_order(plaintexts: list[bytes], first_id: int) -> int:
+    """How many packets, from the first on, are one SYMBOL frame each, with consecutive ids from `first_id` on."""
+    first_id &= 0xFFFFFF
+    expected = _SYMBOL << 24 | first_id
+    last = _SYMBOL << 24 | 0xFFFFFF
+    count = 0
+    for plaintext in plaintexts:
+        if int.from_bytes(plaintext[:SYMBOL_OVERHEAD], "big") != expected or len(plaintext) <= SYMBOL_OVERHEAD:
+            break
+        count += 1
+        if expected == last:
+            break
+        expected += 1
+    return count
+
+
 def decode(plaintext: bytes) -> list[Frame]:
     """All frames of a packet, in order; PeerError("malformed") when any part of it is not as specified."""
     frames: list[Frame] = []

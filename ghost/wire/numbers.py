@@ -6,6 +6,8 @@ expects (RFC 9000 appendix A.3, for any width).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 def expand(truncated: int, *, bits: int, near: int) -> int:
     """The number with the given low `bits` that is nearest to `near`, never negative."""
@@ -13,3 +15,18 @@ def expand(truncated: int, *, bits: int, near: int) -> int:
     lowest = near - (size >> 1) + 1
     number = lowest + ((truncated - lowest) & (size - 1))
     return number if number >= 0 else number + size
+
+
+def stretches(bitmap: int, base: int) -> Iterator[tuple[int, int]]:
+    """(first, one past the last) of every stretch of ones; bit i stands for number base + i.
+
+    Nearly all that a bitmap of arrivals says is one stretch, so that it costs as much as one bit.
+    """
+    while bitmap:
+        gap = (bitmap & -bitmap).bit_length() - 1
+        bitmap >>= gap
+        count = (bitmap + 1 & ~bitmap).bit_length() - 1
+        base += gap
+        yield base, base + count
+        base += count
+        bitmap >>= count

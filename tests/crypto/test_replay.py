@@ -104,3 +104,16 @@ def window_at(largest: int) -> ReplayWindow:
     if largest >= 0:
         window.mark(largest)
     return window
+
+
+@pytest.mark.parametrize("start", [0, 5, WINDOW_SIZE - 3, 3 * WINDOW_SIZE - 40])
+def test_a_run_is_marked_as_one_by_one(start: int) -> None:
+    alone, together = ReplayWindow(), ReplayWindow()
+    for window in (alone, together):
+        window.mark(start)
+    for number in range(start + 7, start + 71):
+        alone.mark(number)
+    together.mark_run(start + 7, 64)
+    assert together.largest == alone.largest
+    for number in range(max(0, start - 10), start + 100):
+        assert together.is_fresh(number) == alone.is_fresh(number)

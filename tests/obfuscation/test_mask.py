@@ -42,3 +42,12 @@ def test_datagrams_too_short_to_be_ours_raise_nothing() -> None:
     rng = random.Random(1)
     for size in range(24):
         HeaderMask(SERVER).reveal(rng.randbytes(size))
+
+
+def test_a_run_of_headers_is_hidden_and_revealed_as_one_by_one() -> None:
+    mask, rng = HeaderMask(SERVER), random.Random(1)
+    headers, tags = [rng.getrandbits(64) for _ in range(50)], [rng.randbytes(16) for _ in range(50)]
+    hidden = mask.hide_run(b"".join(header.to_bytes(8, "big") for header in headers), tags)
+    assert hidden == b"".join(map(mask.hide, headers, tags))
+    datagrams = [hidden[8 * at : 8 * at + 8] + rng.randbytes(at) + tag for at, tag in enumerate(tags)]
+    assert mask.reveal_run(datagrams) == tuple(headers)

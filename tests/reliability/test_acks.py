@@ -209,3 +209,25 @@ def test_what_does_not_wait_wants_more_than_a_run() -> None:
     tracker.on_packet(0, is_ack_eliciting=True, is_patient=True, now=0.0)
     receive(tracker, 1)
     assert tracker.run() == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_run_is_booked_as_one_by_one(seed: int) -> None:
+    rng = random.Random(seed)
+    alone, together = AckTracker(), AckTracker()
+    number, now = 0, 0.0
+    for _ in range(60):
+        number += rng.choice((0, 0, 0, 1, 40))
+        count = rng.choice((1, 2, 3, 9, 10, 64))
+        for packet in range(number, number + count):
+            alone.on_packet(packet, is_ack_eliciting=True, now=now)
+        together.on_run(number, count, now)
+        number += count
+        for name in ("largest", "newest", "newest_time", "deadline"):
+            assert getattr(together, name) == getattr(alone, name)
+        assert told(together) >= told(alone) or told(alone) >= told(together)  # what lies far back may go earlier
+        assert {n for n in told(together) if n > number - 900} == {n for n in told(alone) if n > number - 900}
+        if rng.random() < 0.5:
+            alone.on_sent()
+            together.on_sent()
+        now += rng.choice((0.0, 0.001, 0.02))

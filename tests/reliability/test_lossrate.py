@@ -86,3 +86,16 @@ def test_thin_traffic_soon_forgets_what_was_assumed_but_not_what_was_lost() -> N
     assert estimate.sparse < 0.002 < estimate.rate
     feed(estimate, [True])
     assert estimate.sparse == estimate.rate > 0.05
+
+
+def test_arrivals_together_are_the_same_to_the_last_bit_as_one_by_one() -> None:
+    rng = random.Random(3)
+    alone, together = LossRate(), LossRate()
+    for number in range(300):
+        count = rng.choice((1, 5, 64))
+        lost = [packet(number)] if rng.random() < 0.3 else []
+        for _ in range(count):
+            alone.update([packet(number)], [])
+        alone.update([], lost)
+        together.update([packet(number)] * count, lost)
+        assert (together.rate, together.measured) == (alone.rate, alone.measured)

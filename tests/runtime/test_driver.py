@@ -33,6 +33,10 @@ class FakeCore:
         self.log.append(("datagram", now))
         self._in.append(data)
 
+    def receive_datagrams(self, datagrams: list[bytes], address: Address, now: float) -> None:
+        for data in datagrams:
+            self.receive_datagram(data, address, now)
+
     def send_packet(self, packet: bytes, now: float) -> None:
         self.log.append(("packet", now))
         self._out.append((packet, self.peer))
@@ -105,7 +109,7 @@ class Rig:
     def at_peer(self) -> list[bytes]:
         arrived = []
         while datagrams := self.peer.receive():
-            arrived += [data for data, _ in datagrams]
+            arrived += datagrams[0]
         return arrived
 
 

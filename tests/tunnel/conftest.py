@@ -165,9 +165,12 @@ class Liar:
 
     def say(self, plaintext: bytes) -> None:
         """Sends one authentic packet."""
-        datagram = self._epoch.seal(self.numbers, plaintext)
+        self.server.receive_datagram(self.seal(plaintext), self.address, self.now)
+
+    def seal(self, plaintext: bytes) -> bytes:
+        """One authentic packet."""
         self.numbers += 1
-        self.server.receive_datagram(datagram, self.address, self.now)
+        return self._epoch.seal(self.numbers - 1, plaintext)
 
     def send(self, plaintext: bytes) -> list[bytes]:
         """Sends one authentic packet; returns the plaintexts that the server sends at once."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghost.wire.numbers import expand
+from ghost.wire.numbers import expand, stretches
 
 widths = st.integers(1, 64)
 positions = st.integers(0, 1 << 70)
@@ -45,3 +47,11 @@ def test_a_count_runs_on_over_the_wrap() -> None:
 
 def test_the_example_of_rfc_9000_appendix_a_3() -> None:
     assert expand(0x9B32, bits=16, near=0xA82F30EA + 1) == 0xA82F9B32
+
+
+@given(bitmap=st.integers(0, 1 << 300), base=positions)
+def test_stretches_name_every_bit_and_none_besides(bitmap: int, base: int) -> None:
+    found = list(stretches(bitmap, base))
+    named = [number for start, end in found for number in range(start, end)]
+    assert named == [base + bit for bit in range(bitmap.bit_length()) if bitmap >> bit & 1]
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(found))
