@@ -92,6 +92,8 @@ def require_terminal(instead: str) -> None:
     """Raises HostError, with what to do instead, where no screen can be drawn."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise HostError(f"standard input and output are no terminal: {instead}")
+    for name in ("LINES", "COLUMNS"):  # curses believes them more than the terminal, and would leave one that is larger
+        os.environ.pop(name, None)  # with its lower rows unable to scroll
     try:
         curses.setupterm()
     except curses.error:
