@@ -29,7 +29,7 @@ from ghost.ui.rain import Rain
 from ghost.ui.screens import Context, Screen
 
 FRAME = 0.2
-"""Seconds between two pictures of the rain: five a second fall smoothly enough and cost a hundredth of a core."""
+"""Seconds between two pictures of the rain: five a second fall smoothly enough and cost little."""
 _LONGEST_WAIT = 1.0
 _ESCAPE_DELAY_MS = 25  # a lone escape key is one after that; ssh delivers sequences in one piece
 _MOST_HOLLOW = 100
