@@ -27,7 +27,7 @@ TUNNEL, PLAIN, LIMIT, LOST = "tab:blue", "tab:orange", "tab:gray", "tab:red"
 
 
 def trial(measured: Trial, path: Path) -> None:
-    """One run: goodput of each second above, where something was transferred in bulk, and the round trips that were felt
+    """One run: goodput of each second above, if something was transferred in bulk, and the round trips that were felt
     below."""
     both = ((measured.tunnel, "tunnel", TUNNEL), (measured.plain, "plain", PLAIN))
     has_rates = any(result.seconds_bps for result, _, _ in both)
