@@ -44,7 +44,7 @@ def trial(measured: Trial, path: Path) -> None:
             delays.bar(places, heights, width=0.36, color=colour, alpha=strength, label=f"{label}, {share}")
     delays.set_xticks(range(len(names)), names)
     delays.set(ylabel="ms", yscale=_scale([measured]))
-    _finish(figure, panels[:, 0], path)
+    _finish(figure, list(panels[:, 0]), path)
 
 
 def sweep(trials: Sequence[Trial], swept: Sweep, path: Path) -> None:
