@@ -26,7 +26,7 @@ _END_LIMIT = 5.0  # seconds in which the dashboard gives the terminal back
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """One second of the download, or what is left of it in a step: when it ended, and the goodput in it."""
+    """One second of the download: when it ended, or was seen to have ended, and the goodput in it."""
 
     time: float
     loss: float
@@ -51,7 +51,7 @@ class Lines:
         bar = "#" * round(_BAR * min(1.0, rate / (self._scale or max(rate, 1.0))))
         state = "silence  " if second.loss == SILENCE else f"loss {second.loss:4.0%}"
         received = f"{rate / 1e6:6.2f} Mbit/s {second.received / 1e6:7.2f} MB"
-        print(f"{second.time:3.0f} s  {state}  [{bar:.<{_BAR}}] {received}", flush=True)
+        print(f"{int(second.time):3} s  {state}  [{bar:.<{_BAR}}] {received}", flush=True)
 
 
 class Board:

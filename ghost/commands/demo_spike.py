@@ -139,6 +139,15 @@ def _owed(steps: list[Step]) -> list[Second]:
     return owed
 
 
+def seconds_between(told: Report, report: Report, loss: float) -> list[Second]:
+    """The whole seconds that have passed since `told`: none or one, but on a busy machine a report may be late, and
+    then each that went by without one has its part."""
+    first, last = int(told.seconds) + 1, int(report.seconds)
+    ends = [*map(float, range(first, last)), report.seconds] if first <= last else []
+    speed = (report.received - told.received) / max(report.seconds - told.seconds, 1e-9)
+    return [Second(end, loss, speed * 8, told.received + round(speed * (end - told.seconds))) for end in ends]
+
+
 def _level(share: float) -> str:
     steps = len(_LEVELS) - 1
     return _LEVELS[min(steps, max(1 if share > 0 else 0, round(share * steps)))]
@@ -158,11 +167,11 @@ def _download(
         if step.first_news is None and report.received > former.received:
             step.first_news = report.seconds - step.began
         former = report
-        if int(report.seconds) > int(told.seconds):
-            rate = (report.received - told.received) * 8 / (report.seconds - told.seconds)
+        if passed := seconds_between(told, report, step.loss):
             told = report
-            step.seconds.append(Second(report.seconds, step.loss, rate, report.received))
-            view.show(step.seconds[-1])
+            step.seconds += passed
+            for second in passed:
+                view.show(second)
         if len(pings) < len(steps) and report.seconds >= sum(lasting[: len(pings)]):
             following = len(pings)
             pair.link.change("both", links[following])

@@ -27,26 +27,24 @@ TUNNEL, PLAIN, LIMIT, LOST = "tab:blue", "tab:orange", "tab:gray", "tab:red"
 
 
 def trial(measured: Trial, path: Path) -> None:
-    """One run: goodput of each second above, the round trips that were felt below."""
-    figure, (rates, delays) = pyplot.subplots(2, 1, figsize=SIZE)
-    for result, label, colour in ((measured.tunnel, "tunnel", TUNNEL), (measured.plain, "plain", PLAIN)):
-        each = [rate / 1e6 for rate in result.seconds_bps]
-        rates.step(range(len(each) + 1), [*each, *each[-1:]], where="post", color=colour, label=label)
-    if measured.ceiling_bps is not None:
-        rates.axhline(measured.ceiling_bps / 1e6, color=LIMIT, linestyle=":", label="ceiling")
-    title = f"{measured.workload}, {measured.name}"
-    rates.set(xlabel="seconds", ylabel="goodput, Mbit/s", title=title, ylim=(0, None))
+    """One run: goodput of each second above, if something was transferred in bulk, and the round trips that were felt
+    below."""
+    both = ((measured.tunnel, "tunnel", TUNNEL), (measured.plain, "plain", PLAIN))
+    has_rates = any(result.seconds_bps for result, _, _ in both)
+    figure, panels = pyplot.subplots(1 + has_rates, 1, figsize=SIZE, squeeze=False)
+    delays = panels[-1, 0]
+    if has_rates:
+        _rates(measured, panels[0, 0])
+    panels[0, 0].set_title(f"{measured.workload}, {measured.name}")
     names = list(measured.plain.latencies)
-    for offset, (result, label, colour) in enumerate(
-        ((measured.tunnel, "tunnel", TUNNEL), (measured.plain, "plain", PLAIN))
-    ):
+    for offset, (result, label, colour) in enumerate(both):
         places = [index + 0.4 * offset - 0.2 for index in range(len(names))]
         for share, strength in (("p99", 0.35), ("p50", 1.0)):
             heights = [_ms(result.latencies.get(name), share) for name in names]
             delays.bar(places, heights, width=0.36, color=colour, alpha=strength, label=f"{label}, {share}")
     delays.set_xticks(range(len(names)), names)
-    delays.set(ylabel="ms", yscale="log")
-    _finish(figure, (rates, delays), path)
+    delays.set(ylabel="ms", yscale=_scale([measured]))
+    _finish(figure, list(panels[:, 0]), path)
 
 
 def sweep(trials: Sequence[Trial], swept: Sweep, path: Path) -> None:
@@ -64,7 +62,7 @@ def sweep(trials: Sequence[Trial], swept: Sweep, path: Path) -> None:
     rates.plot(places, ceilings, ":", color=LIMIT, label="ceiling")
     rates.set(ylabel="goodput, Mbit/s", title=f"{trials[0].workload} over {trials[0].up}, {swept.key} varied")
     delays.set_xticks(places, names)
-    delays.set(ylabel="ping, ms", yscale="log", xlabel=swept.key)
+    delays.set(ylabel="ping, ms", yscale=_scale(trials), xlabel=swept.key)
     _finish(figure, (rates, delays), path)
 
 
@@ -77,6 +75,23 @@ def spike(seconds: Sequence[Second], path: Path) -> None:
     losses.stairs([100 * second.loss for second in seconds], times, color=LOST, fill=True, label="loss each way")
     losses.set(xlabel="seconds", ylabel="loss, %", ylim=(0, 100))
     _finish(figure, (rates, losses), path)
+
+
+def _rates(measured: Trial, axes: Any) -> None:
+    for result, label, colour in ((measured.tunnel, "tunnel", TUNNEL), (measured.plain, "plain", PLAIN)):
+        each = [rate / 1e6 for rate in result.seconds_bps]
+        if each:  # a tunnel that never came up has none
+            axes.step(range(len(each) + 1), [*each, each[-1]], where="post", color=colour, label=label)
+    if measured.ceiling_bps is not None:
+        axes.axhline(measured.ceiling_bps / 1e6, color=LIMIT, linestyle=":", label="ceiling")
+    axes.set(xlabel="seconds", ylabel="goodput, Mbit/s", ylim=(0, None))
+
+
+def _scale(trials: Sequence[Trial]) -> str:
+    """Logarithmic, unless nothing ever came back."""
+    results = [result for one in trials for result in (one.tunnel, one.plain)]
+    has_times = any(latency.p50 > 0 for result in results for latency in result.latencies.values())
+    return "log" if has_times else "linear"
 
 
 def _ms(latency: Any, share: str) -> float:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from ghost.reliability.field import INVERSES, PRODUCTS, coefficient, payload_of, scale, unit
+from ghost.reliability.field import INVERSES, PRODUCTS, coefficient, payload_of, scale, unit, weighted_sum
 
 MAX_ROWS: Final = 240  # twice the largest window that a sender codes over
 KEPT: Final = 2048  # symbols: a round trip of 600 ms at 30 Mbit/s; 3 MB
@@ -32,7 +32,7 @@ class _Row:
 
     def subtract(self, other: _Row, factor: int) -> None:
         """self - factor * other; in this field minus is plus."""
-        self.value ^= _multiply(other.value, factor)
+        self.value ^= scale(other.value, factor)
         product = PRODUCTS[factor]
         for symbol_id, theirs in other.factors.items():
             mine = self.factors.get(symbol_id, 0) ^ product[theirs]
@@ -45,12 +45,13 @@ class _Row:
 class Decoder:
     """What is known, and what is known about the unknown. All symbol ids are full ones."""
 
-    __slots__ = ("redundant", "_oldest", "_payloads", "_rows", "_repairs_until")
+    __slots__ = ("redundant", "_oldest", "_payloads", "_units", "_rows", "_repairs_until")
 
     def __init__(self) -> None:
         self.redundant = 0
         """Repairs that taught nothing."""
-        self._payloads: dict[int, bytes] = {}  # of known symbols; seldom needed, hence not yet units
+        self._payloads: dict[int, bytes] = {}  # of known symbols
+        self._units: dict[int, int] = {}  # of those that a repair had: others most likely have them too
         self._oldest: deque[int] = deque()  # their ids; a dict is slow to find its first key after many were deleted
         self._rows: dict[int, _Row] = {}  # by pivot
         self._repairs_until = float("-inf")
@@ -84,16 +85,19 @@ class Decoder:
     ) -> list[tuple[int, bytes]]:
         """An equation over `members`; symbols below `floor` are known. Returns what it solved."""
         self._repairs_until = now + REPAIRS_EXPECTED
-        row = _Row({}, int.from_bytes(data, "little"))
+        units, terms, factors = self._units, [], {}
         for symbol_id in members:
-            known = self._payloads.get(symbol_id)
+            known = units.get(symbol_id)
+            if known is None and symbol_id in self._payloads:
+                known = units[symbol_id] = unit(self._payloads[symbol_id])
             if known is not None:
-                row.value ^= scale(unit(known), coefficient(seed, symbol_id))
+                terms.append((coefficient(seed, symbol_id), known))
             elif symbol_id < floor:  # known once, and let go since
                 self.redundant += 1
                 return []
             else:
-                row.factors[symbol_id] = coefficient(seed, symbol_id)
+                factors[symbol_id] = coefficient(seed, symbol_id)
+        row = _Row(factors, int.from_bytes(data, "little") ^ weighted_sum(terms))
         solved: list[tuple[int, bytes]] = []
         if not self._insert(row, solved):
             self.redundant += 1
@@ -110,7 +114,7 @@ class Decoder:
         inverse = INVERSES[row.factors[pivot]]
         product = PRODUCTS[inverse]
         row.factors = {symbol_id: product[factor] for symbol_id, factor in row.factors.items()}
-        row.value = _multiply(row.value, inverse)
+        row.value = scale(row.value, inverse)
         for other in self._rows.values():
             factor = other.factors.get(pivot)
             if factor:
@@ -128,11 +132,11 @@ class Decoder:
                 self._oldest.append(pivot)
                 solved.append((pivot, payload))
 
-    def _learn(self, symbol_id: int, data: bytes, solved: list[tuple[int, bytes]]) -> None:
+    def _learn(self, symbol_id: int, value: int, solved: list[tuple[int, bytes]]) -> None:
         own = self._rows.pop(symbol_id, None)
         if own is not None:
             del own.factors[symbol_id]
-            own.value ^= scale(data, 1)
+            own.value ^= value
             if own.factors:
                 self._insert(own, solved)
             return
@@ -140,7 +144,7 @@ class Decoder:
         for row in self._rows.values():
             factor = row.factors.pop(symbol_id, 0)
             if factor:
-                row.value ^= scale(data, factor)
+                row.value ^= scale(value, factor)
                 touched = True
         if touched:
             self._harvest(solved)
@@ -148,10 +152,6 @@ class Decoder:
     def _forget(self, now: float) -> None:
         limit = KEPT if now < self._repairs_until else KEPT_WITHOUT_REPAIRS
         while len(self._oldest) > limit:
-            self._payloads.pop(self._oldest.popleft(), None)
-
-
-def _multiply(value: int, factor: int) -> int:
-    if factor == 1:
-        return value
-    return scale(value.to_bytes((value.bit_length() + 7) // 8, "little"), factor)
+            symbol_id = self._oldest.popleft()
+            self._payloads.pop(symbol_id, None)
+            self._units.pop(symbol_id, None)

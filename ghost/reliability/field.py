@@ -2,15 +2,20 @@
 
 A symbol takes part in a combination as its unit: 16-bit size, then payload, as if followed by zeros for ever. As a
 little-endian integer those zeros need not exist, so units of different sizes are added by one exclusive or, and a
-product is one `bytes.translate` through the factor's table. Measured for 1400 bytes: a product 1.35 us, a sum 0.4 us.
+product is one `bytes.translate` through the factor's table. Measured for 1400 bytes: a product 2.2 us, a sum 0.2 us;
+so sums come first where there is a choice (`weighted_sum`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+from operator import xor
 from typing import Final
 
 _POLYNOMIAL: Final = 0x11D
 _SIZE_FIELD: Final = 2
+_MANY_TERMS: Final = 16  # measured: from here on sums and a few products are faster than a product for each
 
 
 def _tables() -> tuple[tuple[bytes, ...], tuple[int, ...]]:
@@ -42,27 +47,51 @@ def coefficient(seed: int, symbol_id: int) -> int:
     return (mixed >> 12) % 255 + 1
 
 
-def unit(payload: bytes) -> bytes:
-    return len(payload).to_bytes(_SIZE_FIELD, "little") + payload
+def unit(payload: bytes) -> int:
+    return int.from_bytes(payload, "little") << 8 * _SIZE_FIELD | len(payload)
 
 
 def payload_of(value: int) -> bytes | None:
-    """The payload of a unit given as an integer; None when it cannot be one."""
+    """The payload of a unit; None when it cannot be one."""
     size = value & 0xFFFF
     if not size or value.bit_length() > (size + _SIZE_FIELD) * 8:
         return None
     return (value >> 16).to_bytes(size, "little")
 
 
-def scale(data: bytes, factor: int) -> int:
-    """factor * data, as an integer."""
-    return int.from_bytes(data if factor == 1 else data.translate(PRODUCTS[factor]), "little")
+def scale(value: int, factor: int) -> int:
+    """factor * value."""
+    if factor == 1:
+        return value
+    data = value.to_bytes((value.bit_length() + 7) // 8, "little")
+    return int.from_bytes(data.translate(PRODUCTS[factor]), "little")
 
 
-def combine(payloads: list[tuple[int, bytes]], seed: int) -> bytes:
-    """The coded bytes of a repair over (symbol id, payload) pairs, as long as the longest unit."""
-    total, size = 0, 0
-    for symbol_id, payload in payloads:
-        total ^= scale(unit(payload), coefficient(seed, symbol_id))
-        size = max(size, len(payload) + _SIZE_FIELD)
-    return total.to_bytes(size, "little")
+def weighted_sum(terms: Sequence[tuple[int, int]]) -> int:
+    """The sum of factor * value over all (factor, value).
+
+    Of many terms the values are first added up by each half of their factors, then these sums by the bits, so that no
+    more than seven products are left, all of them doublings.
+    """
+    if len(terms) < _MANY_TERMS:
+        return reduce(xor, (scale(value, factor) for factor, value in terms), 0)
+    halves = [0] * 16, [0] * 16
+    high, low = halves
+    for factor, value in terms:
+        high[factor >> 4] ^= value
+        low[factor & 15] ^= value
+    total = 0
+    for sums in halves:
+        for bit in (8, 4, 2, 1):  # what stands at bit + rest counts once for the bit, and goes on at the rest
+            part = 0
+            for rest in range(bit):
+                part ^= sums[bit + rest]
+                sums[rest] ^= sums[bit + rest]
+            total = scale(total, 2) ^ part
+    return total
+
+
+def combine(units: Sequence[tuple[int, int]], seed: int) -> bytes:
+    """The coded bytes of a repair over (symbol id, unit) pairs, as long as the longest unit."""
+    total = weighted_sum([(coefficient(seed, symbol_id), value) for symbol_id, value in units])
+    return total.to_bytes(max(value & 0xFFFF for _, value in units) + _SIZE_FIELD, "little")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from ghost.constants import MAX_MEMBERS_SIZE
+from ghost.reliability.field import unit
 from ghost.wire.frames import SYMBOL_ID_BITS
 from ghost.wire.numbers import expand, stretches
 
@@ -21,12 +22,13 @@ _SHIFT_STEP: Final = 256
 class SendWindow:
     """`settled` is the id below which a symbol that is not known has not arrived: what lies above may be on its way."""
 
-    __slots__ = ("next_id", "settled", "_payloads", "_last_packet", "_missing", "_base", "_unknown")
+    __slots__ = ("next_id", "settled", "_payloads", "_units", "_last_packet", "_missing", "_base", "_unknown")
 
     def __init__(self) -> None:
         self.next_id = 0
         self.settled = 0
         self._payloads: dict[int, bytes] = {}  # in order of id
+        self._units: dict[int, int] = {}  # of those that were coded: in most repairs they stay for long
         self._last_packet: dict[int, int] = {}
         self._missing: set[int] = set()
         self._base = 0
@@ -51,6 +53,13 @@ class SendWindow:
 
     def payload(self, symbol_id: int) -> bytes:
         return self._payloads[symbol_id]
+
+    def unit(self, symbol_id: int) -> int:
+        """What a repair is made of (ghost.reliability.field)."""
+        known = self._units.get(symbol_id)
+        if known is None:
+            known = self._units[symbol_id] = unit(self._payloads[symbol_id])
+        return known
 
     def add(self, payload: bytes) -> int:
         symbol_id = self.next_id
@@ -81,6 +90,7 @@ class SendWindow:
     def on_known(self, symbol_id: int) -> None:
         if symbol_id in self._payloads:
             del self._payloads[symbol_id]
+            self._units.pop(symbol_id, None)
             self._last_packet.pop(symbol_id, None)
             self._missing.discard(symbol_id)
             self._unknown ^= 1 << (symbol_id - self._base)

@@ -125,7 +125,7 @@ def run(
     script: Script | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Trial:
-    """Takes up to a quarter of a second of CPU for each second of a link of 10 Mbit/s. `progress` hears shares of 1."""
+    """Takes up to half a second of CPU for each second of a link of 10 Mbit/s. `progress` hears shares of 1."""
     down = down or up
     tunnel = _tunnel(up, down, workload, seconds, seed, script, lambda share: progress(0.8 * share))
     plain = _plain(up, down, workload, seconds, seed, script, lambda share: progress(0.8 + 0.2 * share))

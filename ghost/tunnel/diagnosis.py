@@ -68,11 +68,12 @@ class Sample:
     """One second. Counts are of that second, the rest as it was at its end; times in seconds, `cpu` a share of 1.
 
     `sent` and `lost` are packets of ours, `acked` the bytes of those known to have arrived; `heard` and `expected` are
-    packets of the peer.
+    packets of the peer. `loss` is the share of ours that is lost: of those that only acknowledge none is known to be.
     """
 
     sent: int
     lost: int
+    loss: float
     acked: int
     heard: int
     expected: int
@@ -112,6 +113,7 @@ class Watch:
             Sample(
                 sent=grown("sent_packets"),
                 lost=grown("lost_packets"),
+                loss=snapshot["loss"],
                 acked=grown("acked_bytes"),
                 heard=grown("received_packets"),
                 expected=grown("expected_packets"),
@@ -206,7 +208,11 @@ def _random_loss(samples: Sequence[Sample]) -> str | None:
     is_in = inbound >= LOSS and expected - heard >= LEAST_LOST
     if not is_out and not is_in:
         return None
-    ways = [f"{share:.1%} of what we send" if is_out else "", f"{inbound:.1%} of what the peer sends" if is_in else ""]
+    outbound = max(share, sum(one.loss * one.sent for one in samples) / max(1, sum(one.sent for one in samples)))
+    ways = [
+        f"{outbound:.1%} of what we send" if is_out else "",
+        f"{inbound:.1%} of what the peer sends" if is_in else "",
+    ]
     return f"The path loses packets whatever the speed: {' and '.join(filter(None, ways))}."
 
 

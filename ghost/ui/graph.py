@@ -10,7 +10,7 @@ from ghost.ui.glyphs import Glyphs
 # A braille character has two columns of four dots; filled from below, these are its bits.
 _LEFT = (0x00, 0x40, 0x44, 0x46, 0x47)
 _RIGHT = (0x00, 0x80, 0xA0, 0xB0, 0xB8)
-_BRAILLE = 0x2800
+_CELLS = tuple(tuple(chr(0x2800 + left + right) for right in _RIGHT) for left in _LEFT)
 
 
 def samples_across(width: int, glyphs: Glyphs) -> int:
@@ -42,18 +42,13 @@ def mountain(
     scale = height * steps / top
     for column in range(width):
         cell = pairs[2 * column : 2 * column + 2] if glyphs.has_braille else pairs[column : column + 1]
-        heights = [_dots(value, scale) for value, _ in cell]
-        core = max(_dots(value, scale) for _, value in cell)
-        for row in range(height):
-            below = (height - 1 - row) * steps
-            filled = [min(max(dots - below, 0), steps) for dots in heights]
-            if any(filled):
-                glyph = (
-                    chr(_BRAILLE + _LEFT[filled[0]] + _RIGHT[filled[1]])
-                    if glyphs.has_braille
-                    else glyphs.levels[filled[0]]
-                )
-                grid.put(column, row, glyph, "graph" if core > below else "price")
+        left, right = _dots(cell[0][0], scale), _dots(cell[-1][0], scale)
+        core = max([_dots(value, scale) for _, value in cell])
+        for row in range(min(height, -(-max(left, right) // steps))):  # from below, as far as there is something
+            below = row * steps
+            first, last = min(max(left - below, 0), steps), min(max(right - below, 0), steps)
+            glyph = _CELLS[first][last] if glyphs.has_braille else glyphs.levels[first]
+            grid.dab(column, height - 1 - row, glyph, "graph" if core > below else "price")
     return grid.lines()
 
 

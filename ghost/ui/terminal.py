@@ -29,7 +29,7 @@ from ghost.ui.rain import Rain
 from ghost.ui.screens import Context, Screen
 
 FRAME = 0.2
-"""Seconds between two pictures of the rain: five a second fall smoothly enough and cost a hundredth of a core."""
+"""Seconds between two pictures of the rain: five a second fall smoothly enough and cost little."""
 _LONGEST_WAIT = 1.0
 _ESCAPE_DELAY_MS = 25  # a lone escape key is one after that; ssh delivers sequences in one piece
 _MOST_HOLLOW = 100
@@ -92,6 +92,8 @@ def require_terminal(instead: str) -> None:
     """Raises HostError, with what to do instead, where no screen can be drawn."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise HostError(f"standard input and output are no terminal: {instead}")
+    for name in ("LINES", "COLUMNS"):  # curses believes them more than the terminal, and would leave one that is larger
+        os.environ.pop(name, None)  # with its lower rows unable to scroll
     try:
         curses.setupterm()
     except curses.error:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ghost.commands.demo_board import SILENCE, Second
-from ghost.commands.demo_spike import LOSSES, Step, chart, lengths, promises, table
+from ghost.commands.demo_board import SILENCE, Lines, Second
+from ghost.commands.demo_spike import LOSSES, Step, chart, lengths, promises, seconds_between, table
 from ghost.commands.demo_stage import Echoes, Report
 
 EACH = 5
@@ -42,6 +42,20 @@ def test_each_step_has_a_row() -> None:
     assert lines[2].split() == ["30%", "4.00", "Mbit/s", "1", "of", "40", "110", "ms"]
     assert lines[4].split() == ["silence", "0.00", "Mbit/s", "40", "of", "40", "-"]
     assert lines[5].split() == ["30%", "0.00", "Mbit/s", "0", "of", "0", "-"], "a step that was never reached"
+
+
+def test_a_second_is_told_once_when_it_has_passed() -> None:
+    assert seconds_between(Report(0.0, 0), Report(0.99, 500), 0.0) == []
+    assert seconds_between(Report(0.0, 0), Report(1.25, 1250), 0.0) == [Second(1.25, 0.0, 8000.0, 1250)]
+    assert seconds_between(Report(1.25, 1250), Report(1.5, 2000), 0.0) == []
+
+
+def test_seconds_that_a_late_report_tells_of_have_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    passed = seconds_between(Report(0.0, 0), Report(2.75, 2750), 0.3)
+    assert passed == [Second(1.0, 0.3, 8000.0, 1000), Second(2.75, 0.3, 8000.0, 2750)]
+    for second in passed:
+        Lines(1e6).show(second)
+    assert [line[:16] for line in capsys.readouterr().out.splitlines()] == ["  1 s  loss  30%", "  2 s  loss  30%"]
 
 
 def test_the_chart_has_a_column_a_second_and_the_loss_under_it() -> None:

@@ -36,7 +36,9 @@ def test_a_sweep_has_a_row_a_value_and_json_has_every_figure(ghosttunnel: Run) -
 
 
 @pytest.mark.parametrize(("name", "start"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml")])
-@pytest.mark.parametrize("options", [(), ("--sweep=loss=0..20%/2",)])
+@pytest.mark.parametrize(
+    "options", [(), ("--sweep=loss=0..20%/2",), ("--workload=voip",), ("--sweep=loss=99..100%/2",)]
+)
 def test_a_plot_is_a_picture_of_the_kind_asked_for(
     name: str, start: bytes, options: tuple[str, ...], tmp_path: Path, ghosttunnel: Run
 ) -> None:

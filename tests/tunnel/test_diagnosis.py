@@ -10,7 +10,7 @@ import pytest
 from ghost.tunnel.diagnosis import WINDOW, Cause, Sample, Watch
 
 CALM = Sample(
-    sent=200, lost=0, acked=280_000, heard=100, expected=100, sent_bps=2.4e6, queue=0.008, jitter=0.001,
+    sent=200, lost=0, loss=0.0, acked=280_000, heard=100, expected=100, sent_bps=2.4e6, queue=0.008, jitter=0.001,
     guilty=0, backlog=50_000, cpu=0.2,
 )  # fmt: skip
 DEAD = replace(CALM, sent=10, acked=0, heard=0, expected=0, sent_bps=2e5)
@@ -37,6 +37,7 @@ def policed(number: int) -> Sample:
         ([CALM] * 20, Cause.NONE, "the path is full at 2.4 Mbit/s"),
         ([replace(CALM, backlog=0)] * 20, Cause.NONE, "carries all that it is given, 2.4 Mbit/s"),
         ([replace(CALM, lost=20)] * 20, Cause.LOSS, "10.0% of what we send."),
+        ([replace(CALM, lost=16, loss=0.3)] * 20, Cause.LOSS, "30.0% of what we send."),  # the others acknowledge
         ([replace(CALM, heard=90)] * 20, Cause.LOSS, "10.0% of what the peer sends."),
         ([replace(CALM, queue=0.18)] * 20, Cause.QUEUE, "packets wait 180 ms in it, and 2.4 Mbit/s is"),
         ([policed(number) for number in range(24)], Cause.POLICER, "what exceeds about 1.8 Mbit/s"),
@@ -90,8 +91,8 @@ def test_jitter_is_no_queue() -> None:
 
 def snapshot(**changed: Any) -> dict[str, Any]:
     facts = {
-        "sent_packets": 0, "lost_packets": 0, "acked_bytes": 0, "received_packets": 0, "expected_packets": 0,
-        "sent_bytes": 0, "queue_delay_ms": 8.0, "jitter_ms": 1.0, "rate_trials_guilty": 0,
+        "sent_packets": 0, "lost_packets": 0, "loss": 0.0, "acked_bytes": 0, "received_packets": 0,
+        "expected_packets": 0, "sent_bytes": 0, "queue_delay_ms": 8.0, "jitter_ms": 1.0, "rate_trials_guilty": 0,
         "queued_bytes": 0,
     }  # fmt: skip
     return facts | changed

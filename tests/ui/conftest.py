@@ -46,6 +46,10 @@ class Screen:
     def text(self, *options: str) -> str:
         return self._tmux("capture-pane", "-p", *options)
 
+    def told(self, name: str) -> str:
+        """One of tmux's variables about the pane."""
+        return self._tmux("display-message", "-p", f"#{{{name}}}").strip()
+
     def wait(self, *wanted: str, limit: float = LIMIT) -> str:
         """The screen as soon as it shows all of it."""
         deadline = time.monotonic() + limit

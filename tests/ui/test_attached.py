@@ -94,4 +94,4 @@ def test_a_demo_is_shown_on_the_dashboard_and_told_in_lines_when_it_is_left(scre
     screen.wait("GHOSTTUNNEL  server", "link to client", limit=30)
     assert "1 s  loss" not in screen.text()
     screen.press("q")
-    screen.wait("  3 s  loss", "exit code", limit=60)
+    screen.wait("  1 s  loss   0%", "  3 s  loss", "exit code", limit=60)

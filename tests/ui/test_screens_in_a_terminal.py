@@ -78,6 +78,17 @@ def test_the_first_picture_is_there_within_a_second(screen: Screen, daemon: Daem
     assert time.monotonic() - start < 1.0
 
 
+def test_a_size_in_the_environment_that_is_not_the_terminals_is_ignored(
+    screen: Screen, daemon: Daemon, tmp_path: Path
+) -> None:
+    daemon()
+    screen.top(tmp_path / "state", height=40, LINES="24", COLUMNS="80")
+    screen.wait("last minutes")
+    screen.press("q")
+    screen.wait("exit code 0")
+    assert screen.told("scroll_region_lower") == "39", "what follows would scroll in the upper rows alone"
+
+
 def test_an_invite_is_made_and_shown_with_its_qr_code(screen: Screen, daemon: Daemon, tmp_path: Path) -> None:
     daemon("server")
     screen.top(tmp_path / "state", width=120, height=40)
