@@ -141,6 +141,11 @@ class PromptSender:
         self._waiting.appendleft(record)
         self._waiting_bytes += len(record.data)
 
+    def give_up(self, record: PromptRecord) -> None:
+        """It fits no packet any more."""
+        self.dropped += 1
+        self._settle(record)
+
     def on_sent(self, record: PromptRecord, *, now: float, copies: int, rate: float) -> None:
         """Plans its next copy as far as `copies` in all and the budget (`rate` bytes a second) allow."""
         if not record.in_flight and not record.copies_left:

@@ -48,6 +48,10 @@ class ReceiveWindow:
         self._known |= bit
         return symbol_id
 
+    def is_known(self, symbol_id: int) -> bool:
+        offset = symbol_id - self.floor
+        return offset < 0 or (offset > 0 and self._known >> (offset - 1) & 1 == 1)
+
     def report(self) -> tuple[int, int]:
         """(floor, bitmap) as an acknowledgement carries them."""
         return self.floor, self._known & ((1 << MAX_REPORT_BITS) - 1)

@@ -27,6 +27,7 @@ from ghost.wire import frames, records
 from ghost.wire.inner import TCP, Inner, is_dns
 
 LARGEST_PROMPT: Final = 1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
+PROMPT_ROOM: Final = 64  # bytes of a symbol's size that stay free where the path is narrow: a prompt's frame and head
 LEAST_PART: Final = 256  # bytes of room below which a part is not begun
 EFFORTS: Final = ((64e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
 """Below which rate, in bytes a second: each takes up to a fifth of a core there; what is faster needs none."""
@@ -46,17 +47,19 @@ class _Staged:
     __slots__ = ("flow", "encoding", "body", "is_first", "may_part")
 
     def __init__(self, flow: Flow, encoding: int, body: bytes) -> None:
+        """`may_part`: what has no order must be whole, unless it is too large for that."""
         self.flow = flow
         self.encoding = encoding
         self.body = body
         self.is_first = True
-        self.may_part = flow.is_tcp or len(body) + records.RECORD_OVERHEAD > MAX_SYMBOL
+        self.may_part = flow.is_tcp
 
 
 class Composer:
     """One connection's outgoing inner packets."""
 
     __slots__ = (
+        "largest_symbol",
         "saved_by_headers",
         "saved_by_payload",
         "_compressor",
@@ -74,6 +77,8 @@ class Composer:
     )
 
     def __init__(self, agreement: Agreement) -> None:
+        self.largest_symbol = MAX_SYMBOL
+        """That the path carries."""
         self.saved_by_headers = 0
         """Bytes, as below."""
         self.saved_by_payload = 0
@@ -112,7 +117,7 @@ class Composer:
         if flow.is_tcp and not inner.is_pure_ack:
             flow.dialogue.on_segment(packet, now)
         is_sparse = inner.protocol != TCP and flow.is_sparse_with(len(packet), now)
-        if len(packet) <= LARGEST_PROMPT and (inner.is_pure_ack or is_sparse):
+        if len(packet) <= min(LARGEST_PROMPT, self.largest_symbol - PROMPT_ROOM) and (inner.is_pure_ack or is_sparse):
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         self._rate = rate
         self._usual_rate += (rate - self._usual_rate) * RATE_SHARE
@@ -163,7 +168,7 @@ class Composer:
         return frames.encode_prompt(prompt_id, record)
 
     def compose_run(self, count: int, *, beyond: int) -> list[bytes]:
-        """Up to `count` symbols as `compose(MAX_SYMBOL)` makes them, as long as the first record of each is whole and
+        """Up to `count` symbols as `compose(largest_symbol)` makes them, as long as the first record of each is whole and
         would not have fitted `beyond` bytes."""
         symbols: list[bytes] = []
         while len(symbols) < count:
@@ -173,9 +178,9 @@ class Composer:
                 continue
             staged = self._staged or self._stage()
             size = len(staged.body) + records.RECORD_OVERHEAD if staged is not None else 0
-            if not beyond < size <= MAX_SYMBOL:
+            if not beyond < size <= self.largest_symbol:
                 break
-            symbols.append(self.compose(MAX_SYMBOL))
+            symbols.append(self.compose(self.largest_symbol))
         return symbols
 
     def compose(self, room: int) -> bytes:
@@ -192,7 +197,7 @@ class Composer:
                 placed.append(_record(staged, staged.body, is_last=True))
                 room -= len(staged.body)
                 self._staged = None
-            elif staged.may_part and room >= LEAST_PART:
+            elif room >= LEAST_PART and self._may_part(staged):
                 placed.append(_record(staged, staged.body[:room], is_last=False))
                 staged.body = staged.body[room:]
                 staged.is_first = False
@@ -201,6 +206,12 @@ class Composer:
                 break
         last = len(placed) - 1
         return b"".join(records.encode(record, is_sized=index < last) for index, record in enumerate(placed))
+
+    def _may_part(self, staged: _Staged) -> bool:
+        if not staged.may_part and len(staged.body) + records.RECORD_OVERHEAD > self.largest_symbol:
+            staged.may_part = True
+            staged.flow.lane.header = None  # the receiver will see a packet there that no TCP header can build on
+        return staged.may_part
 
     def _prompt(self, flow: Flow, packet: bytes, protocol: int, prompt_id: int, now: float) -> bytes:
         if self._has_headers:
@@ -228,8 +239,6 @@ class Composer:
             train.header = flow.lane.header
         self._gain += (len(packet) / (len(body) + 1) - self._gain) * GAIN_SHARE
         self._staged = _Staged(flow, encoding, body)
-        if self._staged.may_part and not flow.is_tcp:
-            flow.lane.header = None  # the receiver will see a packet in this lane that no TCP header can build on
         return self._staged
 
     def _plain_train(self) -> tuple[Flow, Train] | None:
@@ -240,7 +249,8 @@ class Composer:
         if flow is None or train is None or not train.is_plain or train.header is not flow.lane.header:
             return None
         is_fast = self._compressor is None or self._rate >= EFFORTS[-1][0]
-        is_full = MAX_SYMBOL < 2 * train.segment_size < 2 * (MAX_SYMBOL - records.RECORD_OVERHEAD)
+        largest = self.largest_symbol
+        is_full = largest < 2 * train.segment_size < 2 * (largest - records.RECORD_OVERHEAD)
         return (flow, train) if is_fast and is_full else None
 
     def _cut(self, flow: Flow, train: Train, count: int) -> list[bytes]:

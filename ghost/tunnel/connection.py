@@ -246,6 +246,8 @@ class Connection:
             "rtt_ms": round(sender.rtt.smoothed * 1000, 3),
             "rtt_variation_ms": round(sender.rtt.variation * 1000, 3),
             "min_rtt_ms": round(sender.rtt.min_rtt * 1000, 3),
+            "path_mtu": sender.path_mtu.limit,
+            "black_holes": sender.path_mtu.black_holes,
             "loss": round(sender.loss_rate.measured, 4),
             "loss_burst": round(sender.loss_rate.burst, 2),
             "queue_delay_ms": round(sender.congestion.delay.queue * 1000, 3),
@@ -357,6 +359,10 @@ class Connection:
         self.epochs.current.has_carried_data = True
         self.receiver.on_patient_symbol(frame, now)
 
+    def _on_piece(self, frame: frames.Piece, now: float) -> None:
+        self.epochs.current.has_carried_data = True
+        self.receiver.on_piece(frame, now)
+
     def _on_repair(self, frame: frames.Repair, now: float) -> None:
         self.receiver.on_repair(frame, now)
 
@@ -390,6 +396,7 @@ _HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
     frames.BriefAck: Connection._on_brief_ack,
     frames.Symbol: Connection._on_symbol,
     frames.PatientSymbol: Connection._on_patient_symbol,
+    frames.Piece: Connection._on_piece,
     frames.Repair: Connection._on_repair,
     frames.Prompt: Connection._on_prompt,
     frames.NearPrompt: Connection._on_near_prompt,

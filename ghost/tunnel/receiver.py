@@ -25,6 +25,7 @@ from ghost.compression.trains import Coach, SuperPacket, can_board
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
 from ghost.reliability.decoder import Decoder
+from ghost.reliability.pieces import PieceJoiner
 from ghost.reliability.receive_window import ReceiveWindow
 from ghost.reliability.send_window import MAX_SYMBOLS
 from ghost.wire import frames, inner, records, shorts
@@ -80,6 +81,7 @@ class Receiver:
         self.window = ReceiveWindow()
         self._duplicates = 0
         self._decoder = Decoder()
+        self._pieces = PieceJoiner()
         self._prompts_seen = ReplayWindow()
         self._compressor = PacketCompressor() if agreement.zstd else None
         self._has_dns = agreement.dns
@@ -123,6 +125,19 @@ class Receiver:
         """As a symbol. The replay window bounds how old it can be, so that its id is not ambiguous."""
         symbol_id = expand(symbol.symbol_id, bits=frames.BRIEF_BITS, near=self.window.floor)
         self.on_symbol(frames.Symbol(symbol_id & 0xFFFFFF, symbol.payload), now)
+
+    def on_piece(self, piece: frames.Piece, now: float) -> None:
+        """As a symbol, when it is whole."""
+        floor = self.window.floor
+        symbol_id = expand(piece.symbol_id, bits=frames.SYMBOL_ID_BITS, near=floor)
+        if symbol_id > floor + MAX_SYMBOLS:
+            raise PeerError("window")
+        if self.window.is_known(symbol_id):
+            self._duplicates += 1
+            return
+        whole = self._pieces.add(symbol_id, piece.offset, piece.data, is_last=piece.is_last, floor=floor)
+        if whole is not None:
+            self.take_symbol(symbol_id & 0xFFFFFF, whole, now)
 
     def on_repair(self, repair: frames.Repair, now: float) -> None:
         """PeerError as for a symbol."""
