@@ -26,7 +26,7 @@ from ghost.reliability.lossrate import LossRate
 from ghost.reliability.pacing import Pacer
 from ghost.reliability.pathmtu import PathMtu
 from ghost.reliability.pieces import PieceSender
-from ghost.reliability.prompts import PromptSender, copies_for
+from ghost.reliability.prompts import HEAVY_LOSS, PromptSender, copies_for, is_bursty
 from ghost.reliability.repair import LEAST_LOSS, LEAST_WINDOW, RepairPolicy, coding_window
 from ghost.reliability.rtt import RttEstimator
 from ghost.reliability.send_window import SendWindow
@@ -297,12 +297,13 @@ class Sender:
         if not (may_prompt or may_bulk or is_head_due):
             return None
         may_ride = not is_small and self._prompts.has_held and self.probes_unanswered < PROBES_BEFORE_SILENCE
+        is_copy = not (may_bulk or is_head_due or self._prompts.has_waiting)  # what rode with the first is not worth more
         most = self._largest_plaintext if not is_small else limit - PACKET_OVERHEAD - len(frames.PING)
-        for has_head in (True, False):  # without it where it is optional and stands in the way
+        for has_head in (False,) if is_copy else (True, False):  # without it where it is optional and stands in the way
             parts = [head()] if has_head else []
             room = most - sum(map(len, parts))
             prompts, room = self._take_prompts(parts, room, now) if may_prompt or may_ride else ((), room)
-            self._is_patient = not is_probe and not is_head_eliciting and all(map(self._prompts.is_stale_soon, prompts))
+            self._is_patient = not is_probe and not is_head_eliciting
             symbol = self._append_symbol(parts, room, is_probe=is_probe) if may_bulk else None
             if symbol is not None or prompts or is_head_due or is_probe:
                 break
@@ -312,7 +313,7 @@ class Sender:
             self._owed_probes -= 1
             parts.append(frames.PING) if symbol is None else parts.insert(0, frames.PING)
         elif symbol is None and prompts:
-            self._is_patient = self._is_patient and self._is_quiet()
+            self._is_patient = self._is_patient and self._has_only_prompts()
             if self._is_patient:
                 parts.append(frames.PATIENT)
         plaintext = b"".join(parts)
@@ -441,6 +442,11 @@ class Sender:
     def _is_quiet(self) -> bool:
         """Whether acknowledgements of what is sent may wait: hardly anything is under way, and hardly anything lost."""
         return self._is_sparse() and self.loss_rate.sparse < LEAST_LOSS and not self.probes_unanswered
+
+    def _has_only_prompts(self) -> bool:
+        """Whether acknowledgements of prompts may wait: what copies did not save is told by those of the next ones."""
+        is_bad = self._loss() >= HEAVY_LOSS or is_bursty(self._loss(), self.loss_rate.burst) or self.probes_unanswered
+        return not (is_bad or len(self._window) or self.composer.has_data)
 
     def _next_probe_time(self) -> float | None:
         if not len(self._in_flight):
