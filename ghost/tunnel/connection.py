@@ -246,7 +246,7 @@ class Connection:
             "rtt_ms": round(sender.rtt.smoothed * 1000, 3),
             "rtt_variation_ms": round(sender.rtt.variation * 1000, 3),
             "min_rtt_ms": round(sender.rtt.min_rtt * 1000, 3),
-            "path_mtu": sender.path_mtu.limit,
+            "path_mtu_bytes": sender.path_mtu.limit,
             "black_holes": sender.path_mtu.black_holes,
             "loss": round(sender.loss_rate.measured, 4),
             "loss_burst": round(sender.loss_rate.burst, 2),
