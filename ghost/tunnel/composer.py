@@ -3,7 +3,8 @@
     inner packet -> flow -> prompt:  one record, handed to the sender at once
                         \\-> bulk:    flow queue ... compressed when its turn comes -> records of a symbol
 
-Prompt are packets of flows other than TCP that stay below a rate (ping, DNS, calls, games) and TCP's pure
+Prompt are packets of flows other than TCP that stay below a rate (ping, DNS, calls, games), unless their sender marks
+them as background (a mark for more than others get would cost nothing to forge, so behaviour alone earns that), and TCP's pure
 acknowledgements, which want no order: a later one says more than an earlier one. TCP is ordered, whatever else is
 bulk has no order to keep. A symbol is filled: of an ordered flow the last packet goes in parts where it does not fit,
 which the flow's order then joins again, of others only what is too large for an empty symbol.
@@ -24,7 +25,7 @@ from ghost.compression.trains import Train
 from ghost.constants import MAX_SYMBOL
 from ghost.tunnel.flows import Flow, FlowQueue, FlowTable
 from ghost.wire import frames, records
-from ghost.wire.inner import TCP, Inner, is_dns
+from ghost.wire.inner import TCP, Inner, is_background, is_dns
 
 LARGEST_PROMPT: Final = 1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
 PROMPT_ROOM: Final = 64  # bytes of a symbol's size that stay free where the path is narrow: a prompt's frame and head
@@ -113,10 +114,12 @@ class Composer:
 
         `rate` bytes a second bound the queue.
         """
-        flow = self._flows.find(inner, now)
+        flow = self._flows.find(inner, now, size=len(packet), rate=rate)
         if flow.is_tcp and not inner.is_pure_ack:
             flow.dialogue.on_segment(packet, now)
-        is_sparse = inner.protocol != TCP and flow.is_sparse_with(len(packet), now)
+        flow.is_background = is_background(packet)
+        is_modest = not (flow.is_background or flow.is_crowd)
+        is_sparse = inner.protocol != TCP and flow.is_sparse_with(len(packet), now) and is_modest
         if len(packet) <= min(LARGEST_PROMPT, self.largest_symbol - PROMPT_ROOM) and (inner.is_pure_ack or is_sparse):
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         self._rate = rate
@@ -289,7 +292,7 @@ class Composer:
         if len(payload) < SMALLEST_STREAMED:
             flow.watch.note(payload)  # a name and a password are short
             return records.Encoding.DELTA, payload
-        if self._compressor is None or not flow.shrinkage.is_due():
+        if self._compressor is None or flow.is_crowd or not flow.shrinkage.is_due():
             return records.Encoding.DELTA, payload
         if looks_random(payload):
             flow.shrinkage.note(did_shrink=False)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ghost.compression.agreement import Agreement
 from ghost.compression.trains import SuperPacket, Train
-from ghost.constants import MAX_DATAGRAM
+from ghost.constants import INNER_MTU, MAX_DATAGRAM
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
 from ghost.obfuscation.padding import Profile
@@ -26,7 +26,8 @@ from ghost.tunnel.events import Address
 from ghost.tunnel.receiver import Receiver
 from ghost.tunnel.sender import Sender
 from ghost.wire import frames
-from ghost.wire.inner import Inner
+from ghost.wire.clamp import clamp_mss
+from ghost.wire.inner import TCP, Inner
 
 MAX_BATCH: Final = 64  # datagrams a turn: bounds the time until the socket is read again
 KEEPALIVE: Final = 20.0  # seconds, up to 25 with jitter; NATs forget UDP after 30 s in the worst case (RFC 4787)
@@ -93,6 +94,8 @@ class Connection:
     def send_packet(self, packet: bytes, inner: Inner, now: float) -> None:
         """An inner packet for the other end."""
         self.inner_sent_bytes += len(packet)
+        if inner.protocol == TCP and not inner.is_pure_ack:
+            packet = clamp_mss(packet, INNER_MTU)
         self.epochs.current.has_carried_data = True
         self.sender.queue_packet(packet, inner, now)
 
