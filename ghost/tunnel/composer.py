@@ -45,7 +45,7 @@ MAX_SUSPECTS: Final = 1024
 class _Staged:
     """The inner packet whose turn it is: what is left of it, compressed or not."""
 
-    __slots__ = ("flow", "encoding", "body", "is_first", "may_part")
+    __slots__ = ("flow", "encoding", "body", "is_first", "is_stream", "may_part")
 
     def __init__(self, flow: Flow, encoding: int, body: bytes) -> None:
         """`may_part`: what has no order must be whole, unless it is too large for that."""
@@ -53,6 +53,7 @@ class _Staged:
         self.encoding = encoding
         self.body = body
         self.is_first = True
+        self.is_stream = flow.is_stream
         self.may_part = flow.is_tcp
 
 
@@ -118,8 +119,9 @@ class Composer:
         if flow.is_tcp and not inner.is_pure_ack:
             flow.dialogue.on_segment(packet, now)
         flow.is_background = is_background(packet)
-        is_modest = not (flow.is_background or flow.is_crowd)
-        is_sparse = inner.protocol != TCP and flow.is_sparse_with(len(packet), now) and is_modest
+        is_sparse = inner.protocol != TCP and flow.is_sparse_with(len(packet), now)
+        flow.is_stream = not (flow.is_tcp or is_sparse or flow.is_crowd)
+        is_sparse = is_sparse and not (flow.is_background or flow.is_crowd)
         if len(packet) <= min(LARGEST_PROMPT, self.largest_symbol - PROMPT_ROOM) and (inner.is_pure_ack or is_sparse):
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         self._rate = rate
@@ -241,6 +243,8 @@ class Composer:
         if train is not None:
             train.header = flow.lane.header
         self._gain += (len(packet) / (len(body) + 1) - self._gain) * GAIN_SHARE
+        if flow.is_stream:
+            flow.lane.header = None  # the receiver will see a packet in this lane that no TCP header can build on
         self._staged = _Staged(flow, encoding, body)
         return self._staged
 
@@ -344,6 +348,6 @@ class Composer:
 
 def _record(staged: _Staged, body: bytes, *, is_last: bool) -> records.Record:
     flow = staged.flow
-    if staged.is_first and is_last and not flow.is_tcp:
+    if staged.is_first and is_last and not (flow.is_tcp or staged.is_stream):
         return records.Record(staged.encoding, True, True, records.UNORDERED, 0, body)
     return records.Record(staged.encoding, staged.is_first, is_last, flow.lane.flow_id, flow.lane.next_sequence(), body)

@@ -72,6 +72,7 @@ class Flow:
         "is_background",
         "is_crowd",
         "is_in_turn",
+        "is_stream",
         "shrinkage",
         "prompt_memory",
         "watch",
@@ -92,6 +93,8 @@ class Flow:
         self.is_in_turn = False
         self.is_crowd = False
         """It stands for many that are not known one by one."""
+        self.is_stream = False
+        """More than sparse, and no TCP: whoever reads it may count on an order."""
         self.shrinkage = Shrinkage()
         self.prompt_memory = PromptMemory()
         self.dialogue = Dialogue()
