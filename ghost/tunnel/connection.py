@@ -39,6 +39,8 @@ AMPLIFICATION: Final = 3
 LEAST_DATAGRAM: Final = 128  # bytes: holds all control frames that may wait
 FULL_ACK_INTERVAL: Final = 4.0  # seconds from one to the next, where brief ones do: clocks and counters must not rest
 CHALLENGE_INTERVAL: Final = 0.25  # seconds
+LEAST_HOLD: Final = 0.05  # seconds
+HOLD_ROUND_TRIPS: Final = 1.5
 
 
 class Connection:
@@ -168,6 +170,9 @@ class Connection:
 
     def handle_timeout(self, now: float) -> None:
         self.sender.handle_timeout(now)
+        release = self.receiver.next_release(self._hold)
+        if release is not None and now >= release:
+            self.receiver.release(now, self._hold)
         self.epochs.expire(now)
         if not self._is_validated and now >= self._challenge_at:
             self._challenge_at = now + CHALLENGE_INTERVAL
@@ -235,6 +240,9 @@ class Connection:
             times.append(self.created)  # at once
         if not self._is_validated:
             times.append(self._challenge_at)
+        release = self.receiver.next_release(self._hold)
+        if release is not None:
+            times.append(release)
         if self.epochs.next_expiry is not None:
             times.append(self.epochs.next_expiry)
         return min(times)
@@ -287,6 +295,11 @@ class Connection:
         }
 
     # ---- inside -----------------------------------------------------------------------------------------------
+
+    @property
+    def _hold(self) -> float:
+        """Seconds for which a stream of UDP waits for what is missing: most repairs have come by then."""
+        return max(LEAST_HOLD, HOLD_ROUND_TRIPS * self.sender.rtt.smoothed)
 
     @property
     def _limit(self) -> int:

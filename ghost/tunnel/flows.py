@@ -34,7 +34,9 @@ MAX_QUEUE_BYTES: Final = 4 << 20  # all flows of a queue together
 
 SPARSE_RATE: Final = 32_000.0  # bytes a second: calls and games stay below it, downloads over QUIC do not
 SPARSE_BURST: Final = 12_000.0  # bytes
-NEWCOMER_SHARE: Final = 1 / 8  # of the path's rate: what is prompt passes the queue, so many flows of one packet must not
+NEWCOMER_SHARE: Final = (
+    1 / 8
+)  # of the path's rate: what is prompt passes the queue, so many flows of one packet must not
 
 
 class Lane:
