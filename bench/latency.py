@@ -32,7 +32,6 @@ from ghost.runtime.entry import module_command
 from ghost.runtime.namespaces import LineReader, NamespacePair, end
 from ghost.simulation.measure import percentile
 from ghost.simulation.pair import Pair
-from ghost.simulation.workloads import Pings
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "build" / "bench" / "latency.png"

@@ -3,8 +3,8 @@
 Packets begin at full size, because nearly every path carries them. One that does not is a black hole: large packets
 vanish while smaller ones, sent among them, arrive. When chance explains that no more, the size falls to the next step,
 and is searched upwards again with padded probes: the size that failed first, since it may have been chance after all,
-then by halves between what is known to pass and what is known not to. A path that got better is noticed later on. Probes
-leave only while something else does, and what becomes of them says nothing about loss.
+then by halves between what is known to pass and what is known not to. That a path got better is noticed later on.
+Probes leave only while something else does, and what becomes of them says nothing about loss.
 
 Sizes are bytes on the path as the sender books them: the datagram with its IPv4 and UDP headers.
 """

@@ -4,10 +4,11 @@
                         \\-> bulk:    flow queue ... compressed when its turn comes -> records of a symbol
 
 Prompt are packets of flows other than TCP that stay below a rate (ping, DNS, calls, games), unless their sender marks
-them as background (a mark for more than others get would cost nothing to forge, so behaviour alone earns that), and TCP's pure
-acknowledgements, which want no order: a later one says more than an earlier one. TCP is ordered, whatever else is
-bulk has no order to keep. A symbol is filled: of an ordered flow the last packet goes in parts where it does not fit,
-which the flow's order then joins again, of others only what is too large for an empty symbol.
+them as background (a mark for more than others get costs nothing to forge, so behaviour alone earns that), and TCP's
+pure acknowledgements, which want no order: a later one says more than an earlier one. TCP is ordered, and so are
+streams of UDP, for a while (see the receiver); whatever else is bulk has no order to keep. A symbol is filled: of TCP
+the last packet goes in parts where it does not fit, which the flow's order then joins again, of others only what is too
+large for an empty symbol.
 """
 
 from __future__ import annotations
@@ -173,8 +174,8 @@ class Composer:
         return frames.encode_prompt(prompt_id, record)
 
     def compose_run(self, count: int, *, beyond: int) -> list[bytes]:
-        """Up to `count` symbols as `compose(largest_symbol)` makes them, as long as the first record of each is whole and
-        would not have fitted `beyond` bytes."""
+        """Up to `count` symbols as `compose(largest_symbol)` makes them, as long as the first record of each is whole
+        and would not have fitted `beyond` bytes."""
         symbols: list[bytes] = []
         while len(symbols) < count:
             ahead = self._plain_train()

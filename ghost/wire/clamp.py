@@ -1,6 +1,7 @@
 """The largest segment that a TCP handshake offers, lowered to what the tunnel's device carries.
 
-Hosts behind one end of a tunnel know their own network's MTU only; ICMP, which would tell them better, is often filtered.
+Hosts behind one end of a tunnel know their own network's MTU only; ICMP, which would tell them better, is often
+filtered.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Frames: the typed parts of a packet's plaintext.
 
-A plaintext is a run of frames, each a type byte and a body. SYMBOL, PIECE and REPAIR run to the end of the packet, so it
-holds one of them at most: what solving for missing symbols may cost is bounded by the packet.
+A plaintext is a run of frames, each a type byte and a body. SYMBOL, PIECE and REPAIR run to the end of the packet, so
+it holds one of them at most: what solving for missing symbols may cost is bounded by the packet.
 
     PAD       0x00  the rest of the packet means nothing
     PING      0x01  asks for an acknowledgement at once
