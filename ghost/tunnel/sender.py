@@ -306,7 +306,8 @@ class Sender:
             parts = [head()] if has_head else []
             room = most - sum(map(len, parts))
             prompts, room = self._take_prompts(parts, room, now) if may_prompt or may_ride else ((), room)
-            self._is_patient = not is_probe and not is_head_eliciting
+            is_stale_soon = all(map(self._prompts.is_stale_soon, prompts))
+            self._is_patient = not is_probe and not is_head_eliciting and (is_stale_soon or not may_bulk)
             symbol = self._append_symbol(parts, room, is_probe=is_probe) if may_bulk else None
             if symbol is not None or prompts or is_head_due or is_probe:
                 break
@@ -316,7 +317,7 @@ class Sender:
             self._owed_probes -= 1
             parts.append(frames.PING) if symbol is None else parts.insert(0, frames.PING)
         elif symbol is None and prompts:
-            self._is_patient = self._is_patient and self._has_only_prompts()
+            self._is_patient = self._is_patient and (self._is_quiet() if is_stale_soon else self._has_only_prompts())
             if self._is_patient:
                 parts.append(frames.PATIENT)
         plaintext = b"".join(parts)
@@ -508,10 +509,11 @@ class Sender:
         if not payload:
             return None
         symbol_id = self._window.add(payload)
-        if self._in_flight.bytes_in_flight <= LONE_FLIGHT and not self.composer.has_data:
+        is_short = len(payload) <= LARGEST_PATIENT
+        if is_short and self._in_flight.bytes_in_flight <= LONE_FLIGHT and not self.composer.has_data:
             self._repairs.on_lone_source()
         self._repairs.sources += 1
-        self._is_patient = self._is_patient and len(payload) <= LARGEST_PATIENT and self._is_quiet()
+        self._is_patient = self._is_patient and is_short and self._is_quiet()
         encode = frames.encode_patient_symbol if self._is_patient else frames.encode_symbol
         parts.append(encode(symbol_id, payload))
         return symbol_id
