@@ -298,9 +298,8 @@ class Sender:
         if not (may_prompt or may_bulk or is_head_due):
             return None
         may_ride = not is_small and self._prompts.has_held and self.probes_unanswered < PROBES_BEFORE_SILENCE
-        is_copy = not (
-            may_bulk or is_head_due or self._prompts.has_waiting
-        )  # what rode with the first is not worth more
+        # With copies nothing rides that rode with the first.
+        is_copy = not (may_bulk or is_head_due or self._prompts.has_waiting or self._prompts.has_held)
         most = self._largest_plaintext if not is_small else limit - PACKET_OVERHEAD - len(frames.PING)
         for has_head in (False,) if is_copy else (True, False):  # without it where it is optional and stands in the way
             parts = [head()] if has_head else []
