@@ -62,8 +62,10 @@ class LossRate:
                 self._run = 1
             self._last_lost = packet.number
 
-    def forgive(self, spurious: int) -> None:
-        """Takes back losses that were none."""
+    def forgive(self, spurious: int, *, burst: float | None = None) -> None:
+        """Takes back losses that were none, or not by chance; `burst` is what it was before them."""
+        if burst is not None:
+            self.burst, self._run = burst, 0
         share = spurious / max(1, min(self._samples, MEMORY))
         self.rate = max(0.0, self.rate - share)
         self.measured = max(0.0, self.measured - share)

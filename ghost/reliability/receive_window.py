@@ -58,6 +58,10 @@ class ReceiveWindow:
         self.floor += count
         return self.floor - count
 
+    def is_known(self, symbol_id: int) -> bool:
+        offset = symbol_id - self.floor
+        return offset < 0 or (offset > 0 and self._known >> (offset - 1) & 1 == 1)
+
     def report(self) -> tuple[int, int]:
         """(floor, bitmap) as an acknowledgement carries them."""
         return self.floor, self._known & ((1 << MAX_REPORT_BITS) - 1)

@@ -45,6 +45,8 @@ class RepairPolicy:
         "need",
         "_acked_sources",
         "_acked_repairs",
+        "_former_sources",
+        "_former_repairs",
         "_servo_at",
         "_arrived",
         "_redundant",
@@ -58,6 +60,7 @@ class RepairPolicy:
         self.need = 0.0
         self._acked_sources = 0
         self._acked_repairs = 0
+        self._former_sources = self._former_repairs = 0  # before the last source that came by itself
         self._servo_at = now + SERVO_INTERVAL
         self._arrived = 0
         self._redundant = 0
@@ -96,11 +99,19 @@ class RepairPolicy:
             self.margin = max(-MARGIN_MOST, min(MARGIN_MOST, self.margin + step))
             self._start_servo(now)
 
+    def on_lone_source(self) -> None:
+        """The next source comes by itself: of what was sent before, nothing that was too much will help it."""
+        self._former_sources, self._former_repairs = self.sources, self.repairs
+
     def is_repair_due(self, loss: float, *, is_app_limited: bool) -> bool:
         """Whether the next packet should be a repair; without new data to send (`is_app_limited`) the margin grows."""
         sources = self.sources - self._acked_sources
         repairs = self.repairs - self._acked_repairs
         expected = self.need + loss * sources - (1 - loss) * repairs
+        former_repairs = self._former_repairs - self._acked_repairs
+        if former_repairs > 0:
+            former_sources = max(0, self._former_sources - self._acked_sources)
+            expected += max(0.0, (1 - loss) * former_repairs - loss * former_sources - self.need)
         deviation = sqrt(loss * (1 - loss) * (sources + repairs))
         margin = self.margin * deviation
         if is_app_limited and (sources or self.need):

@@ -87,6 +87,11 @@ class SendWindow:
         if self._last_packet.get(symbol_id) == packet_number:
             self._missing.add(symbol_id)
 
+    def want_again(self, symbol_id: int) -> None:
+        """What is under way of it will not do."""
+        if symbol_id in self._payloads:
+            self._missing.add(symbol_id)
+
     def on_known(self, symbol_id: int) -> None:
         if symbol_id in self._payloads:
             del self._payloads[symbol_id]

@@ -47,6 +47,7 @@ _GAUGES = (
     _Metric("rtt_variation_ms", "rtt_variation_seconds", "Variation of the round-trip time", 1e-3),
     _Metric("min_rtt_ms", "min_rtt_seconds", "Least round-trip time of the last seconds", 1e-3),
     _Metric("queue_delay_ms", "queue_delay_seconds", "Part of the delay that is a queue", 1e-3),
+    _Metric("path_mtu_bytes", "path_mtu_bytes", "Largest packet that is sent"),
     _Metric("loss", "loss_ratio", "Share of the packets sent that were lost"),
     _Metric("loss_burst", "loss_burst_packets", "Mean length of a run of losses"),
     _Metric("redundancy", "redundancy_ratio", "Repairs and repeats for each symbol"),

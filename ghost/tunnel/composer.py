@@ -3,10 +3,12 @@
     inner packet -> flow -> prompt:  one record, handed to the sender at once
                         \\-> bulk:    flow queue ... compressed when its turn comes -> records of a symbol
 
-Prompt are packets of flows other than TCP that stay below a rate (ping, DNS, calls, games) and TCP's pure
-acknowledgements, which want no order: a later one says more than an earlier one. TCP is ordered, whatever else is
-bulk has no order to keep. A symbol is filled: of an ordered flow the last packet goes in parts where it does not fit,
-which the flow's order then joins again, of others only what is too large for an empty symbol.
+Prompt are packets of flows other than TCP that stay below a rate (ping, DNS, calls, games), unless their sender marks
+them as background (a mark for more than others get costs nothing to forge, so behaviour alone earns that), and TCP's
+pure acknowledgements, which want no order: a later one says more than an earlier one. TCP is ordered, and so are
+streams of UDP, for a while (see the receiver); whatever else is bulk has no order to keep. A symbol is filled: of TCP
+the last packet goes in parts where it does not fit, which the flow's order then joins again, of others only what is too
+large for an empty symbol.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ from ghost.compression.trains import Train
 from ghost.constants import MAX_SYMBOL
 from ghost.tunnel.flows import Flow, FlowQueue, FlowTable
 from ghost.wire import frames, records
-from ghost.wire.inner import TCP, Inner, is_dns
+from ghost.wire.inner import TCP, Inner, is_background, is_dns
 
 LARGEST_PROMPT: Final = 1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
 LARGEST_RECORD_HEAD: Final = records.RECORD_OVERHEAD + LARGEST_LEAD
+PROMPT_ROOM: Final = 64  # bytes of a symbol's size that stay free where the path is narrow: a prompt's frame and head
 LEAST_PART: Final = 256  # bytes of room below which a part is not begun
 EFFORTS: Final = ((64e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
 """Below which rate, in bytes a second: each takes up to a fifth of a core there; what is faster needs none."""
@@ -45,20 +48,23 @@ MAX_SUSPECTS: Final = 1024
 class _Staged:
     """The inner packet whose turn it is: what is left of it, compressed or not."""
 
-    __slots__ = ("flow", "encoding", "body", "is_first", "may_part")
+    __slots__ = ("flow", "encoding", "body", "is_first", "is_stream", "may_part")
 
     def __init__(self, flow: Flow, encoding: int, body: bytes) -> None:
+        """`may_part`: what has no order must be whole, unless it is too large for that."""
         self.flow = flow
         self.encoding = encoding
         self.body = body
         self.is_first = True
-        self.may_part = flow.is_tcp or len(body) + records.RECORD_OVERHEAD > MAX_SYMBOL
+        self.is_stream = flow.is_stream
+        self.may_part = flow.is_tcp
 
 
 class Composer:
     """One connection's outgoing inner packets."""
 
     __slots__ = (
+        "largest_symbol",
         "saved_by_headers",
         "saved_by_payload",
         "_compressor",
@@ -76,6 +82,8 @@ class Composer:
     )
 
     def __init__(self, agreement: Agreement) -> None:
+        self.largest_symbol = MAX_SYMBOL
+        """That the path carries."""
         self.saved_by_headers = 0
         """Bytes, as below."""
         self.saved_by_payload = 0
@@ -110,11 +118,14 @@ class Composer:
 
         `rate` bytes a second bound the queue.
         """
-        flow = self._flows.find(inner, now)
+        flow = self._flows.find(inner, now, size=len(packet), rate=rate)
         if flow.is_tcp and not inner.is_pure_ack:
             flow.dialogue.on_segment(packet, now)
+        flow.is_background = is_background(packet)
         is_sparse = inner.protocol != TCP and flow.is_sparse_with(len(packet), now)
-        if len(packet) <= LARGEST_PROMPT and (inner.is_pure_ack or is_sparse):
+        flow.is_stream = not (flow.is_tcp or is_sparse or flow.is_crowd)
+        is_sparse = is_sparse and not (flow.is_background or flow.is_crowd)
+        if len(packet) <= min(LARGEST_PROMPT, self.largest_symbol - PROMPT_ROOM) and (inner.is_pure_ack or is_sparse):
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         self._rate = rate
         self._usual_rate += (rate - self._usual_rate) * RATE_SHARE
@@ -169,8 +180,8 @@ class Composer:
         return frames.encode_prompt(prompt_id, record)
 
     def compose_run(self, count: int, *, beyond: int) -> list[bytes]:
-        """Up to `count` symbols as `compose(MAX_SYMBOL)` makes them, as long as the first record of each is whole and
-        would not have fitted `beyond` bytes."""
+        """Up to `count` symbols as `compose(largest_symbol)` makes them, as long as the first record of each is whole
+        and would not have fitted `beyond` bytes."""
         symbols: list[bytes] = []
         while len(symbols) < count:
             ahead = self._plain_train()
@@ -181,9 +192,9 @@ class Composer:
                 continue
             staged = self._staged or self._stage()
             size = len(staged.body) + records.RECORD_OVERHEAD if staged is not None else 0
-            if not beyond < size <= MAX_SYMBOL:
+            if not beyond < size <= self.largest_symbol:
                 break
-            symbols.append(self.compose(MAX_SYMBOL))
+            symbols.append(self.compose(self.largest_symbol))
         return symbols
 
     def compose(self, room: int) -> bytes:
@@ -203,7 +214,7 @@ class Composer:
                 placed.append(_record(staged, staged.body, is_last=True))
                 room -= len(staged.body)
                 self._staged = None
-            elif staged.may_part and room >= LEAST_PART:
+            elif room >= LEAST_PART and self._may_part(staged):
                 placed.append(_record(staged, staged.body[:room], is_last=False))
                 staged.body = staged.body[room:]
                 staged.is_first = False
@@ -212,6 +223,12 @@ class Composer:
                 break
         last = len(placed) - 1
         return b"".join(records.encode(record, is_sized=index < last) for index, record in enumerate(placed))
+
+    def _may_part(self, staged: _Staged) -> bool:
+        if not staged.may_part and len(staged.body) + records.RECORD_OVERHEAD > self.largest_symbol:
+            staged.may_part = True
+            staged.flow.lane.header = None  # the receiver will see a packet there that no TCP header can build on
+        return staged.may_part
 
     def _prompt(self, flow: Flow, packet: bytes, protocol: int, prompt_id: int, now: float) -> bytes:
         if self._has_headers:
@@ -238,9 +255,9 @@ class Composer:
         if train is not None:
             train.header = flow.lane.header
         self._gain += (len(packet) / (len(body) + 1) - self._gain) * GAIN_SHARE
-        self._staged = _Staged(flow, encoding, body)
-        if self._staged.may_part and not flow.is_tcp:
+        if flow.is_stream:
             flow.lane.header = None  # the receiver will see a packet in this lane that no TCP header can build on
+        self._staged = _Staged(flow, encoding, body)
         return self._staged
 
     def _plain_train(self) -> tuple[Flow, Train] | None:
@@ -251,7 +268,9 @@ class Composer:
         if flow is None or train is None:
             return None
         is_fast = self._compressor is None or self._rate >= EFFORTS[-1][0]
-        if not is_fast or not MAX_SYMBOL < 2 * train.segment_size < 2 * (MAX_SYMBOL - LARGEST_RECORD_HEAD):
+        if not is_fast or not self.largest_symbol < 2 * train.segment_size < 2 * (
+            self.largest_symbol - LARGEST_RECORD_HEAD
+        ):
             return None
         last = flow.lane.header
         if train.header is last and train.is_plain:
@@ -294,7 +313,7 @@ class Composer:
         if len(payload) < SMALLEST_STREAMED:
             flow.watch.note(payload)  # a name and a password are short
             return records.Encoding.DELTA, payload
-        if self._compressor is None or not flow.shrinkage.is_due():
+        if self._compressor is None or flow.is_crowd or not flow.shrinkage.is_due():
             return records.Encoding.DELTA, payload
         if looks_random(payload):
             flow.shrinkage.note(did_shrink=False)
@@ -346,6 +365,6 @@ class Composer:
 
 def _record(staged: _Staged, body: bytes, *, is_last: bool) -> records.Record:
     flow = staged.flow
-    if staged.is_first and is_last and not flow.is_tcp:
+    if staged.is_first and is_last and not (flow.is_tcp or staged.is_stream):
         return records.Record(staged.encoding, True, True, records.UNORDERED, 0, body)
     return records.Record(staged.encoding, staged.is_first, is_last, flow.lane.flow_id, flow.lane.next_sequence(), body)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ghost.compression.agreement import Agreement
 from ghost.compression.trains import SuperPacket, Train
-from ghost.constants import MAX_DATAGRAM
+from ghost.constants import INNER_MTU, MAX_DATAGRAM
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
 from ghost.obfuscation.padding import Profile
@@ -26,7 +26,8 @@ from ghost.tunnel.events import Address
 from ghost.tunnel.receiver import Receiver
 from ghost.tunnel.sender import Sender
 from ghost.wire import frames
-from ghost.wire.inner import Inner
+from ghost.wire.clamp import clamp_mss
+from ghost.wire.inner import TCP, Inner
 
 MAX_BATCH: Final = 64  # datagrams a turn: bounds the time until the socket is read again
 KEEPALIVE: Final = 20.0  # seconds, up to 25 with jitter; NATs forget UDP after 30 s in the worst case (RFC 4787)
@@ -38,6 +39,8 @@ AMPLIFICATION: Final = 3
 LEAST_DATAGRAM: Final = 128  # bytes: holds all control frames that may wait
 FULL_ACK_INTERVAL: Final = 4.0  # seconds from one to the next, where brief ones do: clocks and counters must not rest
 CHALLENGE_INTERVAL: Final = 0.25  # seconds
+LEAST_HOLD: Final = 0.05  # seconds
+HOLD_ROUND_TRIPS: Final = 1.5
 
 
 class Connection:
@@ -93,6 +96,8 @@ class Connection:
     def send_packet(self, packet: bytes, inner: Inner, now: float) -> None:
         """An inner packet for the other end."""
         self.inner_sent_bytes += len(packet)
+        if inner.protocol == TCP and not inner.is_pure_ack:
+            packet = clamp_mss(packet, INNER_MTU)
         self.epochs.current.has_carried_data = True
         self.sender.queue_packet(packet, inner, now)
 
@@ -222,6 +227,9 @@ class Connection:
 
     def handle_timeout(self, now: float) -> None:
         self.sender.handle_timeout(now)
+        release = self.receiver.next_release(self._hold)
+        if release is not None and now >= release:
+            self.receiver.release(now, self._hold)
         self.epochs.expire(now)
         if not self._is_validated and now >= self._challenge_at:
             self._challenge_at = now + CHALLENGE_INTERVAL
@@ -291,6 +299,9 @@ class Connection:
             times.append(self.created)  # at once
         if not self._is_validated:
             times.append(self._challenge_at)
+        release = self.receiver.next_release(self._hold)
+        if release is not None:
+            times.append(release)
         if self.epochs.next_expiry is not None:
             times.append(self.epochs.next_expiry)
         return min(times)
@@ -305,6 +316,8 @@ class Connection:
             "rtt_ms": round(sender.rtt.smoothed * 1000, 3),
             "rtt_variation_ms": round(sender.rtt.variation * 1000, 3),
             "min_rtt_ms": round(sender.rtt.min_rtt * 1000, 3),
+            "path_mtu_bytes": sender.path_mtu.limit,
+            "black_holes": sender.path_mtu.black_holes,
             "loss": round(sender.loss_rate.measured, 4),
             "loss_burst": round(sender.loss_rate.burst, 2),
             "queue_delay_ms": round(sender.congestion.delay.queue * 1000, 3),
@@ -341,6 +354,11 @@ class Connection:
         }
 
     # ---- inside -----------------------------------------------------------------------------------------------
+
+    @property
+    def _hold(self) -> float:
+        """Seconds for which a stream of UDP waits for what is missing: most repairs have come by then."""
+        return max(LEAST_HOLD, HOLD_ROUND_TRIPS * self.sender.rtt.smoothed)
 
     @property
     def _limit(self) -> int:
@@ -416,6 +434,10 @@ class Connection:
         self.epochs.current.has_carried_data = True
         self.receiver.on_patient_symbol(frame, now)
 
+    def _on_piece(self, frame: frames.Piece, now: float) -> None:
+        self.epochs.current.has_carried_data = True
+        self.receiver.on_piece(frame, now)
+
     def _on_repair(self, frame: frames.Repair, now: float) -> None:
         self.receiver.on_repair(frame, now)
 
@@ -449,6 +471,7 @@ _HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
     frames.BriefAck: Connection._on_brief_ack,
     frames.Symbol: Connection._on_symbol,
     frames.PatientSymbol: Connection._on_patient_symbol,
+    frames.Piece: Connection._on_piece,
     frames.Repair: Connection._on_repair,
     frames.Prompt: Connection._on_prompt,
     frames.NearPrompt: Connection._on_near_prompt,

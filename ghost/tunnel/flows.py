@@ -35,6 +35,9 @@ MAX_QUEUE_BYTES: Final = 4 << 20  # all flows of a queue together
 
 SPARSE_RATE: Final = 32_000.0  # bytes a second: calls and games stay below it, downloads over QUIC do not
 SPARSE_BURST: Final = 12_000.0  # bytes
+NEWCOMER_SHARE: Final = (
+    1 / 8
+)  # of the path's rate: what is prompt passes the queue, so many flows of one packet must not
 
 
 class Lane:
@@ -69,7 +72,10 @@ class Flow:
         "queued_bytes",
         "deficit",
         "dialogue",
+        "is_background",
+        "is_crowd",
         "is_in_turn",
+        "is_stream",
         "shrinkage",
         "prompt_memory",
         "watch",
@@ -85,7 +91,13 @@ class Flow:
         self.packets: deque[bytes | Train] = deque()
         self.queued_bytes = 0
         self.deficit = 0
+        self.is_background = False
+        """Its sender asks for less than others get."""
         self.is_in_turn = False
+        self.is_crowd = False
+        """It stands for many that are not known one by one."""
+        self.is_stream = False
+        """More than sparse, and no TCP: whoever reads it may count on an order."""
         self.shrinkage = Shrinkage()
         self.prompt_memory = PromptMemory()
         self.dialogue = Dialogue()
@@ -125,13 +137,39 @@ class Flow:
         return self._level <= SPARSE_BURST
 
 
-class FlowTable:
-    """The flows of one connection, least recently used first."""
+class _Newcomers:
+    """What the first packets of flows may have together: each may be somebody's query, or one port of a scan."""
 
-    __slots__ = ("_flows", "_lanes")
+    __slots__ = ("_level", "_at")
 
     def __init__(self) -> None:
+        self._level = 0.0
+        self._at = 0.0
+
+    def admit(self, size: int, *, rate: float, now: float) -> bool:
+        """Whether this one may be a flow of its own on a path of `rate` bytes a second."""
+        allowance = max(rate * NEWCOMER_SHARE, 1.0)
+        self._level = max(0.0, self._level - (now - self._at) * allowance)
+        self._at = now
+        if self._level + size > max(SPARSE_BURST, allowance):
+            return False
+        self._level += size
+        return True
+
+
+class FlowTable:
+    """The flows of one connection, least recently used first.
+
+    Where more begin than can be welcome, a scan of ports above all, the newcomers are one flow together: they have one
+    turn and one queue, and nobody has to leave for them.
+    """
+
+    __slots__ = ("_crowds", "_flows", "_lanes", "_newcomers")
+
+    def __init__(self) -> None:
+        self._crowds: dict[bool, Flow] = {}  # by whether it is TCP
         self._flows: OrderedDict[bytes, Flow] = OrderedDict()
+        self._newcomers = _Newcomers()
         self._lanes: list[Lane] = []
 
     def __len__(self) -> int:
@@ -141,22 +179,35 @@ class FlowTable:
         """The lane of that id, if it was ever used."""
         return self._lanes[flow_id] if flow_id < len(self._lanes) else None
 
-    def find(self, inner: Inner, now: float) -> Flow:
+    def find(self, inner: Inner, now: float, *, size: int = 0, rate: float = 0.0) -> Flow:
+        """The packet's flow; a new one is begun for `size` bytes on a path of `rate` bytes a second, if it may."""
         flow = self._flows.get(inner.key)
         if flow is not None:
             self._flows.move_to_end(inner.key)
             return flow
-        if len(self._lanes) < MAX_FLOWS:
-            lane = Lane(len(self._lanes))
-            self._lanes.append(lane)
+        is_tcp = inner.protocol == TCP
+        is_welcome = self._newcomers.admit(size, rate=rate, now=now)
+        lane = self._free_lane() if is_welcome or is_tcp not in self._crowds else None
+        if lane is None:
+            return self._crowds.get(is_tcp) or next(iter(self._flows.values()))
+        flow = Flow(inner, lane=lane, now=now)
+        if is_welcome:
+            self._flows[inner.key] = flow
         else:
-            oldest = next((flow for flow in self._flows.values() if not flow.packets), None)
-            if oldest is None:  # every flow has packets waiting: the newcomer shares a lane's order, and its fate
-                return next(iter(self._flows.values()))
-            del self._flows[oldest.key]
-            lane = oldest.lane
-        flow = self._flows[inner.key] = Flow(inner, lane=lane, now=now)
+            flow.is_crowd = True
+            self._crowds[is_tcp] = flow
         return flow
+
+    def _free_lane(self) -> Lane | None:
+        """None where every flow has packets waiting."""
+        if len(self._lanes) < MAX_FLOWS:
+            self._lanes.append(Lane(len(self._lanes)))
+            return self._lanes[-1]
+        oldest = next((flow for flow in self._flows.values() if not flow.packets), None)
+        if oldest is None:
+            return None
+        del self._flows[oldest.key]
+        return oldest.lane
 
 
 class FlowQueue:
@@ -197,7 +248,7 @@ class FlowQueue:
         if not flow.is_in_turn:
             flow.is_in_turn = True
             flow.deficit = QUANTUM
-            self._new.append(flow)
+            (self._old if flow.is_background else self._new).append(flow)
         flow.packets.append(packet)
         flow.queued_bytes += size
         self.bytes += size

@@ -25,6 +25,7 @@ from ghost.compression.trains import Coach, SuperPacket
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
 from ghost.reliability.decoder import Decoder
+from ghost.reliability.pieces import PieceJoiner
 from ghost.reliability.receive_window import ReceiveWindow
 from ghost.reliability.send_window import MAX_SYMBOLS
 from ghost.tunnel.runs import segments_in_order
@@ -42,11 +43,13 @@ class _FlowOrder:
     And what it remembers of the last packet's header: all of the packet, until a delta asks for it.
     """
 
-    __slots__ = ("next_sequence", "held", "parts", "parts_size", "header", "plain", "coach")
+    __slots__ = ("next_sequence", "held", "held_since", "parts", "parts_size", "header", "plain", "coach")
 
     def __init__(self) -> None:
         self.next_sequence = 0
         self.held: dict[int, records.Record] = {}
+        self.held_since: float | None = None
+        """If what is held is worth less with every moment: since when there has been a gap before it."""
         self.parts: list[bytes] = []
         self.parts_size = 0
         self.header: tcp.Header | None = None
@@ -81,6 +84,7 @@ class Receiver:
         self.window = ReceiveWindow()
         self._duplicates = 0
         self._decoder = Decoder()
+        self._pieces = PieceJoiner()
         self._prompts_seen = ReplayWindow()
         self._compressor = PacketCompressor() if agreement.zstd else None
         self._has_dns = agreement.dns
@@ -92,6 +96,8 @@ class Receiver:
         self._fault: PeerError | None = None
         self._flows: dict[int, _FlowOrder] = {}
         self._held = 0
+        self._now = 0.0
+        self._impatient: dict[int, _FlowOrder] = {}  # by flow id: those whose gap is not waited for without an end
         self._packets: list[bytes | SuperPacket] = []
 
     @property
@@ -110,6 +116,7 @@ class Receiver:
 
     def take_symbol(self, truncated_id: int, payload: bytes, now: float) -> None:
         """`on_symbol` for the frame's parts."""
+        self._now = now
         symbol_id = self.window.accept(truncated_id)
         if symbol_id is None:
             self._duplicates += 1
@@ -147,8 +154,22 @@ class Receiver:
         symbol_id = expand(symbol.symbol_id, bits=frames.BRIEF_BITS, near=self.window.floor)
         self.on_symbol(frames.Symbol(symbol_id & 0xFFFFFF, symbol.payload), now)
 
+    def on_piece(self, piece: frames.Piece, now: float) -> None:
+        """As a symbol, when it is whole."""
+        floor = self.window.floor
+        symbol_id = expand(piece.symbol_id, bits=frames.SYMBOL_ID_BITS, near=floor)
+        if symbol_id > floor + MAX_SYMBOLS:
+            raise PeerError("window")
+        if self.window.is_known(symbol_id):
+            self._duplicates += 1
+            return
+        whole = self._pieces.add(symbol_id, piece.offset, piece.data, is_last=piece.is_last, floor=floor)
+        if whole is not None:
+            self.take_symbol(symbol_id & 0xFFFFFF, whole, now)
+
     def on_repair(self, repair: frames.Repair, now: float) -> None:
         """PeerError as for a symbol."""
+        self._now = now
         first = expand(repair.first_id, bits=frames.SYMBOL_ID_BITS, near=self.window.floor)
         members = [first + offset for offset in range(repair.members.bit_length()) if repair.members >> offset & 1]
         if members[-1] > self.window.floor + MAX_SYMBOLS:
@@ -176,6 +197,25 @@ class Receiver:
         prompt_id = self._references.near_id(prompt.record, prompt.prompt_id, packet_number=packet_number)
         self.on_prompt(frames.Prompt(prompt_id & 0xFFFF, prompt.record), packet_number)
 
+    def next_release(self, patience: float) -> float | None:
+        """When `release` has something to do."""
+        if not self._impatient:
+            return None
+        return min(flow.held_since for flow in self._impatient.values() if flow.held_since is not None) + patience
+
+    def release(self, now: float, patience: float) -> None:
+        """Goes on without what streams of UDP have waited for during `patience` seconds."""
+        self._now = now
+        for flow_id, flow in list(self._impatient.items()):
+            if flow.held_since is None or now < flow.held_since + patience:
+                continue
+            flow.parts, flow.parts_size = [], 0
+            flow.next_sequence = min(flow.held)
+            try:
+                self._join_held(flow_id, flow)
+            except PeerError as error:
+                self._fault = self._fault or error  # counted with the next packet
+
     @property
     def has_lost(self) -> bool:
         """Whether the sender must be told of something."""
@@ -185,6 +225,10 @@ class Receiver:
         """What the sender must be told that this end does not hold."""
         lost, self._lost = list(self._lost), {}
         return lost
+
+    @property
+    def has_packets(self) -> bool:
+        return bool(self._packets or self._boarding)
 
     def take_packets(self) -> list[bytes | SuperPacket]:
         """Inner packets ready for delivery, each once."""
@@ -219,15 +263,34 @@ class Receiver:
             flow = self._flows[record.flow] = _FlowOrder()
         sequence = expand(record.sequence, bits=records.SEQUENCE_BITS, near=flow.next_sequence)
         if sequence != flow.next_sequence:
+            if sequence < flow.next_sequence and _is_stream(record) and record.is_last:
+                self._deliver(record.flow, None, record.encoding, record.body)  # the others did not wait for it
+                return
             if sequence < flow.next_sequence or sequence in flow.held or self._held >= MAX_HELD:
                 raise PeerError("window")
             flow.held[sequence] = record
             self._held += 1
+            if flow.held_since is None and _is_stream(record):
+                flow.held_since = self._now
+                self._impatient[record.flow] = flow
             return
         self._join(flow, record)
-        while (record_ := flow.held.pop(flow.next_sequence, None)) is not None:
+        if flow.held:
+            self._join_held(record.flow, flow)
+
+    def _join_held(self, flow_id: int, flow: _FlowOrder) -> None:
+        """What follows without a gap."""
+        has_moved = False
+        while (record := flow.held.pop(flow.next_sequence, None)) is not None:
             self._held -= 1
-            self._join(flow, record_)
+            has_moved = True
+            self._join(flow, record)
+        if flow.held_since is not None and has_moved:
+            if any(map(_is_stream, flow.held.values())):
+                flow.held_since = self._now  # another gap
+            else:
+                flow.held_since = None
+                del self._impatient[flow_id]
 
     def _join(self, flow: _FlowOrder, record: records.Record) -> None:
         """Takes the flow's next record; a packet is ready with its last part."""
@@ -237,6 +300,8 @@ class Receiver:
             return
         if record.is_first:
             flow.parts, flow.parts_size = [], 0
+        elif not flow.parts:
+            return  # its beginning was not waited for
         flow.parts.append(record.body)
         flow.parts_size += len(record.body)
         if flow.parts_size > MAX_PACKET:
@@ -373,5 +438,15 @@ class Receiver:
         return self._compressor.decompress(body, kind)
 
 
+def _is_stream(record: records.Record) -> bool:
+    """Whether it is a packet in order that is no TCP: late is as good as lost to most of those."""
+    if record.encoding in _ALONE:
+        return record.is_first
+    return (
+        record.encoding == Encoding.PLAIN and record.is_first and len(record.body) > 9 and record.body[9] != inner.TCP
+    )
+
+
+_ALONE: Final = frozenset((Encoding.ALONE, Encoding.ALONE_ZSTD))
 _SEGMENT: Final = records.ordered_head(Encoding.DELTA, 0)[0]
 _DELTAS: Final = frozenset((Encoding.DELTA, Encoding.STREAM, Encoding.STREAM_START))

@@ -24,7 +24,9 @@ from ghost.reliability.field import combine
 from ghost.reliability.loss import LossDetector, SentPacket
 from ghost.reliability.lossrate import LossRate
 from ghost.reliability.pacing import Pacer
-from ghost.reliability.prompts import PromptSender, copies_for
+from ghost.reliability.pathmtu import PathMtu
+from ghost.reliability.pieces import PieceSender
+from ghost.reliability.prompts import HEAVY_LOSS, PromptSender, copies_for, is_bursty
 from ghost.reliability.repair import LEAST_LOSS, LEAST_WINDOW, RepairPolicy, coding_window
 from ghost.reliability.rtt import RttEstimator
 from ghost.reliability.send_window import SendWindow
@@ -33,10 +35,11 @@ from ghost.wire import frames
 from ghost.wire.inner import Inner
 from ghost.wire.numbers import expand
 
-LARGEST_PLAINTEXT: Final = MAX_DATAGRAM - PACKET_OVERHEAD - len(frames.PING)
 WIRE_HEADERS: Final = 28  # bytes of IPv4 and UDP around a datagram: the path's rate is spent on them too
+LARGEST_PLAINTEXT: Final = MAX_DATAGRAM - PACKET_OVERHEAD - len(frames.PING)
+BESIDE_SYMBOL: Final = MAX_DATAGRAM - MAX_SYMBOL  # bytes of a datagram that a symbol cannot have
+PIECE_ROOM: Final = frames.PIECE_OVERHEAD - frames.SYMBOL_OVERHEAD
 SYMBOL_PACKET_OVERHEAD: Final = frames.SYMBOL_OVERHEAD + PACKET_OVERHEAD + WIRE_HEADERS
-FULL_SYMBOL_PACKET: Final = MAX_SYMBOL + SYMBOL_PACKET_OVERHEAD
 PROBE_SHARES: Final = (0.05, 0.5)
 """Of the rate may go into the first probes, and into the next ones if those are lost as well: a burst of losses passes
 by packets, not by time."""
@@ -47,11 +50,14 @@ MAX_PROBE_INTERVAL: Final = 1.0  # seconds: a path that comes back is found with
 PROBES_BEFORE_PATIENCE: Final = 40  # after half a minute the path is left to the handshakes that run alongside
 PATIENT_PROBE_INTERVAL: Final = 20.0  # seconds
 SPARSE_FLIGHT: Final = 1024  # bytes in flight up to which traffic is sparse: a key, its echo, and one more
+LONE_FLIGHT: Final = 4096  # bytes in flight up to which a symbol comes by itself, whatever was repaired before it
 LONG_PACKET: Final = 0.02
 """Seconds for a full packet from which no repair is sent because there is room: new data is there before it has left.
 Simulated on 64 and 256 kbit/s: a third of all bytes were repairs where a tenth was lost, and text took 5 % longer."""
 LARGEST_PATIENT: Final = 256  # bytes of a symbol
 CODED: Final = -1  # in place of a symbol's id: a repair over several
+PIECE: Final = -2  # a piece of one that the path does not carry whole any more
+PROBE: Final = -3  # nothing, but at a size that the path may carry
 
 
 class _News(NamedTuple):
@@ -77,6 +83,7 @@ class Sender:
         "copied_bytes",
         "last_eliciting",
         "lost_packets",
+        "path_mtu",
         "padding_bytes",
         "probes_unanswered",
         "repair_bytes",
@@ -84,7 +91,9 @@ class Sender:
         "retransmitted",
         "retransmitted_bytes",
         "sent_bytes",
+        "_cut_below",
         "_in_flight",
+        "_largest_plaintext",
         "_news",
         "_next_packet_number",
         "_owed_probes",
@@ -94,6 +103,7 @@ class Sender:
         "_patience",
         "_peer_clock",
         "_peer_clock_at",
+        "_pieces",
         "_prompts",
         "_repairs",
         "_window",
@@ -115,6 +125,7 @@ class Sender:
         self.last_eliciting = now
         """When the last packet left that asks for an acknowledgement."""
         self.lost_packets = 0
+        self.path_mtu = PathMtu()
         self.probes_unanswered = 0
         self.repairs_sent = 0
         self.retransmitted = 0
@@ -123,7 +134,9 @@ class Sender:
         self.repair_bytes = self.retransmitted_bytes = self.copied_bytes = self.padding_bytes = 0
         self.control_bytes = 0
         """Of whole datagrams that carry neither a symbol nor a prompt record: acknowledgements, keep-alives, probes."""
+        self._cut_below = 0  # symbols before it may be too large for the path
         self._in_flight = LossDetector()
+        self._largest_plaintext = LARGEST_PLAINTEXT
         self._news: _News | None = None
         self._next_packet_number = 0
         self._owed_probes = 0
@@ -133,6 +146,7 @@ class Sender:
         self._patience = 0.0  # that the last packet has with its acknowledgement, beyond MAX_ACK_DELAY
         self._peer_clock = 0
         self._peer_clock_at = now
+        self._pieces = PieceSender()
         self._prompts = PromptSender(now)
         self._repairs = RepairPolicy(now)
         self._window = SendWindow()
@@ -188,19 +202,24 @@ class Sender:
         if outcome.acked:
             self.probes_unanswered = 0
         self.loss_rate.forgive(outcome.spurious)
+        acked, lost = self._judge_sizes(outcome.acked, outcome.lost)
         if not self.congestion.is_congested:  # a full queue's drops are no measure for redundancy
-            self.loss_rate.update(outcome.acked, outcome.lost)
+            self.loss_rate.update(acked, lost)
         loss, burst = self.loss_rate.measured, self.loss_rate.burst
-        self.congestion.on_fates(outcome.acked, outcome.lost, loss=loss, burst=burst, now=now)
+        self.congestion.on_fates(acked, lost, loss=loss, burst=burst, now=now)
         self._window.on_report(ack.symbol_floor, ack.symbols)  # by the stretch; what it does not say follows
         floor = self._window.floor
         for packet in outcome.acked:
             if packet.symbol is not None and packet.symbol >= floor:
                 self._window.on_known(packet.symbol)
+            elif packet.symbol == PIECE:
+                self._on_piece_acked(packet.number)
             if packet.prompts:
                 for prompt_id in packet.prompts:
                     self._prompts.on_acked(prompt_id)
                     self.composer.on_prompt_acked(prompt_id)
+        if self._pieces:
+            self._pieces.forget_below(floor)
         self._confirm(largest, outcome.acked, now)
         self._on_lost(outcome.lost)
         if outcome.reference is not None:
@@ -233,7 +252,7 @@ class Sender:
         loss_time = self._in_flight.next_loss_time(self.rtt.smoothed)
         if loss_time is not None and loss_time <= now:
             lost = self._in_flight.on_timeout(now=now, srtt=self.rtt.smoothed)
-            self.loss_rate.update([], lost)
+            self.loss_rate.update([], self._judge_sizes([], lost)[1])
             self._on_lost(lost)
         probe_time = self._next_probe_time()
         if probe_time is not None and probe_time <= now:
@@ -259,6 +278,7 @@ class Sender:
         """The peer moved: delays and rates of the old path say nothing about the new one."""
         self.congestion.on_path_change()
         self.rtt.on_path_change()
+        self.path_mtu.on_path_change()
 
     def limit(self, max_rate: float | None) -> None:
         """As CongestionControl.limit."""
@@ -276,18 +296,23 @@ class Sender:
         The datagram will have at most `limit` bytes; below MAX_DATAGRAM it holds nothing but the head.
         """
         is_small = limit < MAX_DATAGRAM
+        if self.path_mtu.limit < FULL_PACKET and not is_small and (probe := self._next_size_probe(now)) is not None:
+            return probe
         is_probe = self._owed_probes > 0 and not is_small
         may_prompt = not is_small and self._may_send_prompts(now)
         may_bulk = is_probe or (not is_small and self._may_send_bulk(now))
         if not (may_prompt or may_bulk or is_head_due):
             return None
         may_ride = not is_small and self._prompts.has_held and self.probes_unanswered < PROBES_BEFORE_SILENCE
-        most = limit - PACKET_OVERHEAD - len(frames.PING)
-        for has_head in (True, False):  # without it where it is optional and stands in the way
+        # With copies nothing rides that rode with the first.
+        is_copy = not (may_bulk or is_head_due or self._prompts.has_waiting or self._prompts.has_held)
+        most = self._largest_plaintext if not is_small else limit - PACKET_OVERHEAD - len(frames.PING)
+        for has_head in (False,) if is_copy else (True, False):  # without it where it is optional and stands in the way
             parts = [head()] if has_head else []
             room = most - sum(map(len, parts))
             prompts, room = self._take_prompts(parts, room, now) if may_prompt or may_ride else ((), room)
-            self._is_patient = not is_probe and not is_head_eliciting and all(map(self._prompts.is_stale_soon, prompts))
+            is_stale_soon = all(map(self._prompts.is_stale_soon, prompts))
+            self._is_patient = not is_probe and not is_head_eliciting and (is_stale_soon or not may_bulk)
             symbol = self._append_symbol(parts, room, is_probe=is_probe) if may_bulk else None
             if symbol is not None or prompts or is_head_due or is_probe:
                 break
@@ -297,7 +322,7 @@ class Sender:
             self._owed_probes -= 1
             parts.append(frames.PING) if symbol is None else parts.insert(0, frames.PING)
         elif symbol is None and prompts:
-            self._is_patient = self._is_patient and self._is_quiet()
+            self._is_patient = self._is_patient and (self._is_quiet() if is_stale_soon else self._has_only_prompts())
             if self._is_patient:
                 parts.append(frames.PATIENT)
         plaintext = b"".join(parts)
@@ -307,7 +332,7 @@ class Sender:
             self.padding_bytes += padding
             if not prompts:
                 self.control_bytes += len(plaintext) + PACKET_OVERHEAD + WIRE_HEADERS
-        elif symbol != CODED:
+        elif symbol >= 0:
             self._window.on_sent(symbol, self._next_packet_number)
         is_eliciting = is_head_eliciting or is_probe or bool(prompts) or symbol is not None
         if is_eliciting:
@@ -325,13 +350,14 @@ class Sender:
             return []
         if self._is_repair_due():
             return []
-        room_beside = LARGEST_PLAINTEXT - len(head()) - frames.SYMBOL_OVERHEAD if head else 0
-        least = max(room_beside, MAX_SYMBOL // 2)  # shorter ones may be patient
+        room_beside = self._largest_plaintext - len(head()) - frames.SYMBOL_OVERHEAD if head else 0
+        least = max(room_beside, self.composer.largest_symbol // 2)  # shorter ones may be patient
+        full_packet = self.composer.largest_symbol + SYMBOL_PACKET_OVERHEAD
         window = self.congestion.window
         run: list[tuple[int, bytes]] = []
         while len(run) < most:
             free = min(self._pacer.credit, window - self._in_flight.bytes_in_flight)
-            count = min(math.ceil(free / FULL_SYMBOL_PACKET), most - len(run), self._window.room)
+            count = min(math.ceil(free / full_packet), most - len(run), self._window.room)
             symbols = self.composer.compose_run(count, beyond=least) if count > 0 else []
             if not symbols:
                 break
@@ -407,6 +433,8 @@ class Sender:
         return self._repairs.is_repair_due(self._loss(), is_app_limited=has_room)
 
     def _coding_window(self) -> int:
+        if self._cut_below and self._has_cut():
+            return 0  # a repair would be as large as the largest symbol in it
         return coding_window(self._loss(), self.congestion.rate)
 
     def _is_thin(self) -> bool:
@@ -423,6 +451,11 @@ class Sender:
     def _is_quiet(self) -> bool:
         """Whether acknowledgements of what is sent may wait: hardly anything is under way, and hardly anything lost."""
         return self._is_sparse() and self.loss_rate.sparse < LEAST_LOSS and not self.probes_unanswered
+
+    def _has_only_prompts(self) -> bool:
+        """Whether acknowledgements of prompts may wait: what copies did not save is told by those of the next ones."""
+        is_bad = self._loss() >= HEAVY_LOSS or is_bursty(self._loss(), self.loss_rate.burst) or self.probes_unanswered
+        return not (is_bad or len(self._window) or self.composer.has_data)
 
     def _next_probe_time(self) -> float | None:
         if not len(self._in_flight):
@@ -441,6 +474,9 @@ class Sender:
         copies = copies_for(self._loss(), self.loss_rate.burst)
         while (record := self._prompts.next_record(now, self.rtt.smoothed)) is not None:
             frame = self.composer.prompt_frame(record.prompt_id, record.data, is_near=record.is_near)
+            if len(frame) > self._largest_plaintext:
+                self._prompts.give_up(record)
+                continue
             if len(frame) > room or record.prompt_id in ids:
                 self._prompts.put_back(record)
                 break
@@ -457,8 +493,10 @@ class Sender:
         What it carried is the symbol's id, or CODED.
         """
         window = self._coding_window()
+        if is_probe and self._is_size_doubtful():
+            return None  # a bare PING: whether that arrives is the question
         if is_probe and len(self._window):
-            window = window or LEAST_WINDOW
+            window = window if self._cut_below else window or LEAST_WINDOW
         elif not self._is_repair_due():
             return self._append_new(parts, room)
         missing = self._window.next_missing()
@@ -471,26 +509,45 @@ class Sender:
         return self._append_again(parts, room, self._window.floor)
 
     def _append_new(self, parts: list[bytes], room: int) -> int | None:
-        room = min(room - frames.SYMBOL_OVERHEAD, MAX_SYMBOL)
+        room = min(room - frames.SYMBOL_OVERHEAD, self.composer.largest_symbol)
         payload = b"" if self._window.is_full else self.composer.compose(room)
         if not payload:
             return None
         symbol_id = self._window.add(payload)
+        is_short = len(payload) <= LARGEST_PATIENT
+        if is_short and self._in_flight.bytes_in_flight <= LONE_FLIGHT and not self.composer.has_data:
+            self._repairs.on_lone_source()
         self._repairs.sources += 1
-        self._is_patient = self._is_patient and len(payload) <= LARGEST_PATIENT and self._is_quiet()
+        self._is_patient = self._is_patient and is_short and self._is_quiet()
         encode = frames.encode_patient_symbol if self._is_patient else frames.encode_symbol
         parts.append(encode(symbol_id, payload))
         return symbol_id
 
     def _append_again(self, parts: list[bytes], room: int, symbol_id: int) -> int | None:
         """A symbol once more, as it was: the repair over a single one."""
-        if len(self._window.payload(symbol_id)) > room - frames.SYMBOL_OVERHEAD:
+        payload = self._window.payload(symbol_id)
+        if len(payload) > self.composer.largest_symbol:
+            return self._append_piece(parts, room, symbol_id, payload)
+        if len(payload) > room - frames.SYMBOL_OVERHEAD:
             return None
         self._repairs.repairs += 1
         self.retransmitted += 1
-        parts.append(frames.encode_symbol(symbol_id, self._window.payload(symbol_id)))
+        parts.append(frames.encode_symbol(symbol_id, payload))
         self.retransmitted_bytes += len(parts[-1])
         return symbol_id
+
+    def _append_piece(self, parts: list[bytes], room: int, symbol_id: int, payload: bytes) -> int | None:
+        """The next piece of a symbol that the path does not carry whole."""
+        offset, piece, is_last = self._pieces.next_piece(symbol_id, payload)
+        if len(piece) > room - frames.PIECE_OVERHEAD:
+            return None
+        parts.append(frames.encode_piece(symbol_id, offset, piece, is_last=is_last))
+        self.retransmitted += is_last
+        self.retransmitted_bytes += len(parts[-1])
+        number = self._next_packet_number
+        if self._pieces.on_sent(number, symbol_id, offset):
+            self._window.on_sent(symbol_id, number)
+        return PIECE
 
     def _append_repair(self, parts: list[bytes], room: int, members: list[int]) -> int | None:
         seed = self._repairs.repairs & 0xFF
@@ -530,6 +587,63 @@ class Sender:
                 )
             )
         return number
+
+    # ---- the size of packets ----------------------------------------------------------------------------------
+
+    def _next_size_probe(self, now: float) -> tuple[int, bytes, bool] | None:
+        """As `next_plaintext`: whether the path carries more than it did."""
+        if self.probes_unanswered or not self._pacer.may_send(now):
+            return None
+        interval = self.rtt.probe_timeout(max_ack_delay=MAX_ACK_DELAY)
+        size = self.path_mtu.probe_size(now, loss=self._loss(), interval=interval)
+        if size is None:
+            return None
+        plaintext = frames.PING + frames.padding(size - WIRE_HEADERS - PACKET_OVERHEAD - len(frames.PING))
+        self.path_mtu.on_probe_sent(self._next_packet_number, size)
+        return self._register(len(plaintext), PROBE, (), is_eliciting=True, now=now), plaintext, False
+
+    def _judge_sizes(
+        self, acked: list[SentPacket], lost: list[SentPacket]
+    ) -> tuple[list[SentPacket], list[SentPacket]]:
+        """What the fates of packets say about the size that passes; returns those that say something about loss."""
+        limit = self.path_mtu.limit
+        acked, lost = self.path_mtu.take_probes(acked, are_acked=True), self.path_mtu.take_probes(lost, are_acked=False)
+        vanished = self.path_mtu.on_fates(acked, lost, loss=self.loss_rate.rate, burst=self.loss_rate.burst)
+        if vanished:
+            self.loss_rate.forgive(vanished, burst=self.path_mtu.burst)
+            lost = []
+        if self.path_mtu.limit != limit:
+            self._resize()
+        return acked, lost
+
+    def _resize(self) -> None:
+        """Symbols and prompts keep to the size that passes; what is under way and larger goes again in pieces."""
+        datagram = self.path_mtu.limit - WIRE_HEADERS
+        self._largest_plaintext = datagram - PACKET_OVERHEAD - len(frames.PING)
+        largest_symbol = datagram - BESIDE_SYMBOL
+        if largest_symbol < self.composer.largest_symbol:
+            self._cut_below = self._window.next_id
+        for symbol_id in self._pieces.resize(largest_symbol - PIECE_ROOM):
+            self._window.want_again(symbol_id)
+        self.composer.largest_symbol = largest_symbol
+
+    def _has_cut(self) -> bool:
+        """Whether symbols are under way that may be too large."""
+        if self._window.floor >= self._cut_below:
+            self._cut_below = 0
+        return self._cut_below > 0
+
+    def _is_size_doubtful(self) -> bool:
+        """Whether the present probe should be a small one, because all that was lost of late was large."""
+        if self._owed_probes != 1:
+            return False
+        oldest = self._in_flight.oldest() if self.probes_unanswered > 1 else None
+        return self.path_mtu.is_in_doubt or (oldest is not None and oldest.size > self.path_mtu.floor)
+
+    def _on_piece_acked(self, number: int) -> None:
+        whole = self._pieces.on_acked(number)
+        if whole is not None:
+            self._window.on_known(whole)
 
     # ---- news of what was sent --------------------------------------------------------------------------------
 
@@ -582,7 +696,11 @@ class Sender:
     def _on_lost(self, lost: list[SentPacket]) -> None:
         self.lost_packets += len(lost)
         for packet in lost:
-            if packet.symbol is not None:
+            if packet.symbol == PIECE:
+                torn = self._pieces.on_lost(packet.number)
+                if torn is not None:
+                    self._window.want_again(torn)
+            elif packet.symbol is not None:
                 self._window.on_lost(packet.symbol, packet.number)
             for prompt_id in packet.prompts:
                 self._prompts.on_lost(prompt_id)

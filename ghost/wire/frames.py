@@ -1,7 +1,7 @@
 """Frames: the typed parts of a packet's plaintext.
 
-A plaintext is a run of frames, each a type byte and a body. SYMBOL and REPAIR run to the end of the packet, so it holds
-one of them at most: what solving for missing symbols may cost is bounded by the packet.
+A plaintext is a run of frames, each a type byte and a body. SYMBOL, PIECE and REPAIR run to the end of the packet, so
+it holds one of them at most: what solving for missing symbols may cost is bounded by the packet.
 
     PAD       0x00  the rest of the packet means nothing
     PING      0x01  asks for an acknowledgement at once
@@ -12,6 +12,7 @@ one of them at most: what solving for missing symbols may cost is bounded by the
     REPAIR    0x06  seed: 1 | first symbol id: 3 | bitmap size: 1 | bitmap | coded bytes, to the end
     PATIENT   0x07  nothing: the acknowledgement of this packet may wait
     PROMPT    0x08  size of the rest: 2 | prompt id: 2 | one record
+    PIECE     0x09  symbol id: 3 | place: 2 | bytes of the symbol, to the end; see Piece
     CHALLENGE 0x0a  token: 8
     RESPONSE  0x0b  token: 8
     CLOSE     0x0c  reason: 1
@@ -30,7 +31,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import NamedTuple
 
-from ghost.constants import MAX_MEMBERS, MAX_MEMBERS_SIZE
+from ghost.constants import MAX_MEMBERS, MAX_MEMBERS_SIZE, MAX_SYMBOL
 from ghost.errors import PeerError
 from ghost.wire import shorts
 
@@ -43,11 +44,13 @@ CLOCK_BITS = 32
 
 SYMBOL_OVERHEAD = 4  # type and symbol id
 SIZE_FIELD = 2
+PIECE_OVERHEAD = 6  # type, symbol id and place
 PROMPT_OVERHEAD = 5  # type, size and prompt id
 TOKEN_SIZE = 8
 
 _PAD, _PING, _ACK, _SYMBOL, _REPAIR, _PROMPT = 0x00, 0x01, 0x02, 0x04, 0x06, 0x08
-_BRIEF_ACK, _PATIENT_SYMBOL, _PATIENT = 0x03, 0x05, 0x07
+_BRIEF_ACK, _PATIENT_SYMBOL, _PATIENT, _PIECE = 0x03, 0x05, 0x07, 0x09
+_LAST_PIECE = 0x8000
 _CHALLENGE, _RESPONSE, _CLOSE, _SMALL_PROMPT, _SKIPPABLE = 0x0A, 0x0B, 0x0C, 0x0E, 0x80
 _LOST = 0x80
 _LOST_BODY = Struct(">BHBH")
@@ -117,6 +120,15 @@ class PatientSymbol(NamedTuple):
     payload: bytes
 
 
+class Piece(NamedTuple):
+    """Bytes of a symbol from `offset` on, because the whole does not fit the path any more."""
+
+    symbol_id: int
+    offset: int
+    is_last: bool
+    data: bytes
+
+
 class Repair(NamedTuple):
     """A linear combination over GF(256) of the symbols first_id + i for every bit i of `members` (bit 0 is set)."""
 
@@ -175,6 +187,7 @@ Frame = (
     | BriefAck
     | Symbol
     | PatientSymbol
+    | Piece
     | Repair
     | Prompt
     | NearPrompt
@@ -221,6 +234,12 @@ def encode_symbol(symbol_id: int, payload: bytes) -> bytes:
 def encode_patient_symbol(symbol_id: int, payload: bytes) -> bytes:
     """The last frame of its packet, whose acknowledgement may wait."""
     return (_PATIENT_SYMBOL << 16 | symbol_id & 0xFFFF).to_bytes(3, "big") + payload
+
+
+def encode_piece(symbol_id: int, offset: int, piece: bytes, *, is_last: bool) -> bytes:
+    """The last frame of its packet."""
+    place = offset | (_LAST_PIECE if is_last else 0)
+    return ((_PIECE << 24 | symbol_id & 0xFFFFFF) << 16 | place).to_bytes(PIECE_OVERHEAD, "big") + piece
 
 
 def encode_repair(repair: Repair) -> bytes:
@@ -341,6 +360,14 @@ def _decode_patient_symbol(body: bytes) -> PatientSymbol:
     return PatientSymbol(int.from_bytes(body[:2], "big"), body[2:])
 
 
+def _decode_piece(body: bytes) -> Piece:
+    place, data = _U16.unpack_from(body, 3)[0], body[5:]
+    offset = place & ~_LAST_PIECE
+    if not data or offset + len(data) > MAX_SYMBOL:
+        raise PeerError("malformed")
+    return Piece(int.from_bytes(body[:3], "big"), offset, place & _LAST_PIECE != 0, data)
+
+
 def _decode_repair(body: bytes) -> Repair:
     start = 5 + body[4]
     members = int.from_bytes(body[5:start], "little")
@@ -421,6 +448,7 @@ def _decode_close(data: bytes, at: int) -> tuple[Close, int]:
 _LAST_DECODERS: dict[int, Callable[[bytes], Frame]] = {
     _SYMBOL: _decode_symbol,
     _PATIENT_SYMBOL: _decode_patient_symbol,
+    _PIECE: _decode_piece,
     _REPAIR: _decode_repair,
 }
 _DECODERS: dict[int, Callable[[bytes, int], tuple[Frame, int]]] = {

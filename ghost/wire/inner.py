@@ -11,6 +11,9 @@ TCP = 6
 UDP = 17
 _DNS_PORTS = (b"\0\x35", b"\x14\xe9")  # 53, and 5353 of mDNS
 
+_BACKGROUND = frozenset((1 << 2, 8 << 2))
+"""LE and CS1 (RFC 8622, RFC 3662), as they stand in the type of service: no more than what others leave."""
+
 _TCP_PLAIN_ACK_MASK = 0x17  # FIN, SYN, RST and ACK: a pure acknowledgement has only the last
 _TCP_ACK = 0x10
 _MORE_FRAGMENTS_OR_OFFSET = 0x3FFF
@@ -43,6 +46,11 @@ def parse(packet: bytes) -> Inner | None:
     flags = packet[header_size + 13]
     data_at = header_size + (packet[header_size + 12] >> 4) * 4
     return Inner(key, protocol, data_at == size and flags & _TCP_PLAIN_ACK_MASK == _TCP_ACK)
+
+
+def is_background(packet: bytes) -> bool:
+    """Whether its sender asks for less than others get."""
+    return packet[1] & 0xFC in _BACKGROUND
 
 
 def is_dns(key: bytes) -> bool:

@@ -33,8 +33,8 @@ def fast_forward(sending: Connection, receiving: Connection, monkeypatch: pytest
     receiver._prompts_seen.largest = sender._prompts.next_id - 1
     find = FlowTable.find
 
-    def find_far_on(table: FlowTable, *args: Any) -> Any:
-        flow = find(table, *args)
+    def find_far_on(table: FlowTable, *args: Any, **kwargs: Any) -> Any:
+        flow = find(table, *args, **kwargs)
         if table is sender.composer._flows and not flow.lane.sequence:
             flow.lane.sequence = (1 << records.SEQUENCE_BITS) - AHEAD
             receiver._flows.setdefault(flow.lane.flow_id, _flow_order()).next_sequence = flow.lane.sequence

@@ -28,6 +28,7 @@ def peer(name: str, number: int, **facts: Any) -> dict[str, Any]:
         "name": name, "address": f"10.77.0.{number}", "public_key": f"{number:02x}" * 32,
         "endpoint": f"198.18.0.{number}:4000{number}", "uptime_s": 61.5, "last_contact_s": 12.25, "rtt_ms": 101.234,
         "rtt_variation_ms": 12.345, "min_rtt_ms": 99.875, "loss": 0.3071, "loss_burst": 1.44, "queue_delay_ms": 3.456,
+        "path_mtu_bytes": 1480, "black_holes": 0,
         "congestion_mode": "steady", "rate_bps": 9_123_456, "pacing_rate_bps": 9_050_000, "sent_packets": 1234,
         "received_packets": 5678, "sent_bytes": 2_345_678, "received_bytes": 34_567_890, "inner_sent_bytes": 1_234_567,
         "inner_received_bytes": 23_456_789, "saved_by_compression_bytes": 345_678, "symbols": 1000, "repairs": 400,
