@@ -30,6 +30,7 @@ PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow s
 LEAST_QUEUE: Final = 0.006  # seconds, or
 QUEUE_SHARE: Final = 0.08  # of the round trip: what scheduling noise does not explain
 JITTERS: Final = 3.0
+BUNCHES: Final = 8.0  # times the jitter: what is delayed by more is no bunch of packets that keep their order
 DEEP: Final = 0.1  # seconds, and two packets: more is a queue, whatever the jitter seems to be
 QUIET_SAMPLES: Final = 16
 LEAST_SAMPLES: Final = 5
@@ -188,7 +189,7 @@ class Start:
             is_stretched = span.stretch > STRETCH + jitter / window
             is_backlogged = not self._is_limited and self._standing > STANDING_BACKLOGGED * rtt.min_rtt
             is_clear = self._samples >= LEAST_SAMPLES and has_queue and (is_stretched or is_backlogged) and not is_noisy
-            if jitter > JITTER_LIMIT:  # a path that keeps packets in order bunches them, but not for long
+            if jitter > max(JITTER_LIMIT, queue / BUNCHES):  # packets kept in order are bunched, but not for long
                 is_clear = is_clear and self._queue_began is not None and arrived - self._queue_began[0] >= window
             is_standing = self._standing > (STANDING_NOISY if is_noisy else STANDING) * rtt.smoothed
             is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or is_noisy)

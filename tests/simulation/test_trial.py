@@ -15,9 +15,10 @@ def test_every_workload_is_measured_on_both_sides(workload: str) -> None:
     trial = run(parse("rate=4mbit,delay=20ms"), workload=workload, seconds=5, seed=1)
     for result in (trial.tunnel, trial.plain):
         assert result.latencies["ping"].lost <= 1, "a full queue may drop one"
-        assert result.wire > 1
         for latency in result.latencies.values():
             assert 0.02 <= latency.p50 <= latency.p95 <= latency.p99 < 3
+    assert trial.plain.wire > 1
+    assert trial.tunnel.wire > 0.5, "compressed, it may be less than what the applications said"
     if workload in ("bulk", "upload"):
         assert 2e6 < (trial.tunnel.goodput_bps or 0) < 4e6
         assert sum(trial.tunnel.seconds_bps) / 5 == pytest.approx(trial.tunnel.goodput_bps, rel=0.01)
