@@ -248,7 +248,7 @@ class ClientEndpoint:
 
         An idle server had no reason to speak, and one lost keep-alive is no reason for a handshake.
         """
-        if not connection.sender.probes_unanswered:
+        if not connection.sender.probing.unanswered:
             self._silent_since = math.inf
         elif self._silent_since == math.inf or connection.last_contact > self._silent_since:
             self._silent_since = max(connection.last_contact, now - SILENCE / 2)

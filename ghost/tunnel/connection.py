@@ -152,8 +152,8 @@ class Connection:
     def _on_contact(self, packets: int, size: int, now: float) -> None:
         """Authentic packets came, `size` bytes in all."""
         self.last_contact = now
-        if self.sender.probes_unanswered:
-            self.sender.on_contact()
+        if self.sender.probing.unanswered:
+            self.sender.probing.on_contact()
         self.received_bytes += size
         self.received_packets += packets
 
@@ -348,7 +348,7 @@ class Connection:
             "received_packets": self.received_packets,
             "expected_packets": self._replay.largest + 1,
             "jitter_ms": round(sender.congestion.delay.jitter * 1000, 3),
-            "unanswered_probes": sender.probes_unanswered,
+            "unanswered_probes": sender.probing.unanswered,
             "rate_trials": sender.congestion.trials,
             "rate_trials_guilty": sender.congestion.guilty,
         }

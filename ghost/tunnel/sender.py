@@ -26,6 +26,7 @@ from ghost.reliability.lossrate import LossRate
 from ghost.reliability.pacing import Pacer
 from ghost.reliability.pathmtu import PathMtu
 from ghost.reliability.pieces import PieceSender
+from ghost.reliability.probing import Probing
 from ghost.reliability.prompts import HEAVY_LOSS, PromptSender, copies_for, is_bursty
 from ghost.reliability.repair import LEAST_LOSS, LEAST_WINDOW, RepairPolicy, coding_window
 from ghost.reliability.rtt import RttEstimator
@@ -40,15 +41,6 @@ LARGEST_PLAINTEXT: Final = MAX_DATAGRAM - PACKET_OVERHEAD - len(frames.PING)
 BESIDE_SYMBOL: Final = MAX_DATAGRAM - MAX_SYMBOL  # bytes of a datagram that a symbol cannot have
 PIECE_ROOM: Final = frames.PIECE_OVERHEAD - frames.SYMBOL_OVERHEAD
 SYMBOL_PACKET_OVERHEAD: Final = frames.SYMBOL_OVERHEAD + PACKET_OVERHEAD + WIRE_HEADERS
-PROBE_SHARES: Final = (0.05, 0.5)
-"""Of the rate may go into the first probes, and into the next ones if those are lost as well: a burst of losses passes
-by packets, not by time."""
-PROBE_PACKETS: Final = (2, 8)  # least (RFC 9002 section 6.2.4) and most at once
-PROBES_BEFORE_SILENCE: Final = 3  # unanswered probes after which only probes are sent: the path is gone
-PROBES_BEFORE_BACKOFF: Final = 8  # a burst of losses must not slow the probing down
-MAX_PROBE_INTERVAL: Final = 1.0  # seconds: a path that comes back is found within this
-PROBES_BEFORE_PATIENCE: Final = 40  # after half a minute the path is left to the handshakes that run alongside
-PATIENT_PROBE_INTERVAL: Final = 20.0  # seconds
 SPARSE_FLIGHT: Final = 1024  # bytes in flight up to which traffic is sparse: a key, its echo, and one more
 LONE_FLIGHT: Final = 4096  # bytes in flight up to which a symbol comes by itself, whatever was repaired before it
 LONG_PACKET: Final = 0.02
@@ -85,7 +77,7 @@ class Sender:
         "lost_packets",
         "path_mtu",
         "padding_bytes",
-        "probes_unanswered",
+        "probing",
         "repair_bytes",
         "repairs_sent",
         "retransmitted",
@@ -96,7 +88,6 @@ class Sender:
         "_largest_plaintext",
         "_news",
         "_next_packet_number",
-        "_owed_probes",
         "_pacer",
         "_is_patient",
         "_pad",
@@ -126,7 +117,7 @@ class Sender:
         """When the last packet left that asks for an acknowledgement."""
         self.lost_packets = 0
         self.path_mtu = PathMtu()
-        self.probes_unanswered = 0
+        self.probing = Probing()
         self.repairs_sent = 0
         self.retransmitted = 0
         self.sent_bytes = 0
@@ -139,7 +130,6 @@ class Sender:
         self._largest_plaintext = LARGEST_PLAINTEXT
         self._news: _News | None = None
         self._next_packet_number = 0
-        self._owed_probes = 0
         self._pacer = Pacer(self.congestion.pacing_rate, now)
         self._is_patient = False  # the packet that is being filled: its acknowledgement may wait
         self._pad = pad
@@ -200,7 +190,7 @@ class Sender:
         loss, srtt = self.loss_rate.rate, self.rtt.smoothed
         outcome = self._in_flight.on_ack(first, ack.packets, newest=newest, loss=loss, now=now, srtt=srtt)
         if outcome.acked:
-            self.probes_unanswered = 0
+            self.probing.on_answer()
         self.loss_rate.forgive(outcome.spurious)
         acked, lost = self._judge_sizes(outcome.acked, outcome.lost)
         if not self.congestion.is_congested:  # a full queue's drops are no measure for redundancy
@@ -256,23 +246,12 @@ class Sender:
             self._on_lost(lost)
         probe_time = self._next_probe_time()
         if probe_time is not None and probe_time <= now:
-            self.probes_unanswered += 1
-            interval = self.rtt.probe_timeout(max_ack_delay=MAX_ACK_DELAY + self._patience)
-            is_again = 1 < self.probes_unanswered <= PROBES_BEFORE_SILENCE
-            packets = PROBE_SHARES[is_again] * self.congestion.rate * interval / FULL_PACKET
-            self._owed_probes = max(PROBE_PACKETS[0], min(int(packets), PROBE_PACKETS[1]))
             self.last_eliciting = now
-            if self.probes_unanswered == PROBES_BEFORE_SILENCE:
+            if self.probing.on_timeout(rate=self.congestion.rate, interval=self._probe_interval):
                 self.congestion.on_blackout()
             oldest = self._in_flight.oldest()
             for prompt_id in oldest.prompts if oldest else ():
                 self._prompts.resend(prompt_id)
-
-    def on_contact(self) -> None:
-        """The peer was heard: a path given up for lost is back, one way at least, and worth a probe at once."""
-        if self.probes_unanswered > PROBES_BEFORE_BACKOFF:
-            self.probes_unanswered = PROBES_BEFORE_SILENCE
-            self._owed_probes = PROBE_PACKETS[0]
 
     def on_path_change(self) -> None:
         """The peer moved: delays and rates of the old path say nothing about the new one."""
@@ -298,12 +277,12 @@ class Sender:
         is_small = limit < MAX_DATAGRAM
         if self.path_mtu.limit < FULL_PACKET and not is_small and (probe := self._next_size_probe(now)) is not None:
             return probe
-        is_probe = self._owed_probes > 0 and not is_small
+        is_probe = self.probing.owed > 0 and not is_small
         may_prompt = not is_small and self._may_send_prompts(now)
         may_bulk = is_probe or (not is_small and self._may_send_bulk(now))
         if not (may_prompt or may_bulk or is_head_due):
             return None
-        may_ride = not is_small and self._prompts.has_held and self.probes_unanswered < PROBES_BEFORE_SILENCE
+        may_ride = not is_small and self._prompts.has_held and not self.probing.is_silent
         # With copies nothing rides that rode with the first.
         is_copy = not (may_bulk or is_head_due or self._prompts.has_waiting or self._prompts.has_held)
         most = self._largest_plaintext if not is_small else limit - PACKET_OVERHEAD - len(frames.PING)
@@ -319,7 +298,7 @@ class Sender:
         else:
             return None
         if is_probe:
-            self._owed_probes -= 1
+            self.probing.owed -= 1
             parts.append(frames.PING) if symbol is None else parts.insert(0, frames.PING)
         elif symbol is None and prompts:
             self._is_patient = self._is_patient and (self._is_quiet() if is_stale_soon else self._has_only_prompts())
@@ -346,7 +325,7 @@ class Sender:
         at once. A `head` waits for a packet with room for it and is not due; a packet that has such room is left to
         `next_plaintext`, like everything out of the ordinary.
         """
-        if self._owed_probes or self._coding_window() or self._may_send_prompts(now) or not self._may_send_bulk(now):
+        if self.probing.owed or self._coding_window() or self._may_send_prompts(now) or not self._may_send_bulk(now):
             return []
         if self._is_repair_due():
             return []
@@ -391,7 +370,7 @@ class Sender:
     def next_time(self) -> float | None:
         """When to call `handle_timeout` or ask for plaintexts again."""
         times = [self._in_flight.next_loss_time(self.rtt.smoothed), self._next_probe_time()]
-        if self.probes_unanswered < PROBES_BEFORE_SILENCE:
+        if not self.probing.is_silent:
             if self._has_bulk() and self._in_flight.bytes_in_flight < self.congestion.window:
                 times.append(self._pacer.next_time())
             prompt_time = self._prompts.next_time()
@@ -402,7 +381,7 @@ class Sender:
     # ---- what may leave ---------------------------------------------------------------------------------------
 
     def _may_send_prompts(self, now: float) -> bool:
-        if self.probes_unanswered >= PROBES_BEFORE_SILENCE and not self._owed_probes:
+        if self.probing.is_silent and not self.probing.owed:
             return False
         due = self._prompts.next_time()
         return due is not None and due <= now and self._pacer.may_send_urgent(now)
@@ -410,7 +389,7 @@ class Sender:
     def _may_send_bulk(self, now: float) -> bool:
         return (
             self._pacer.may_send(now)
-            and self.probes_unanswered < PROBES_BEFORE_SILENCE
+            and not self.probing.is_silent
             and self._in_flight.bytes_in_flight < self.congestion.window
             and self._has_bulk()
         )
@@ -450,21 +429,21 @@ class Sender:
 
     def _is_quiet(self) -> bool:
         """Whether acknowledgements of what is sent may wait: hardly anything is under way, and hardly anything lost."""
-        return self._is_sparse() and self.loss_rate.sparse < LEAST_LOSS and not self.probes_unanswered
+        return self._is_sparse() and self.loss_rate.sparse < LEAST_LOSS and not self.probing.unanswered
 
     def _has_only_prompts(self) -> bool:
         """Whether acknowledgements of prompts may wait: what copies did not save is told by those of the next ones."""
-        is_bad = self._loss() >= HEAVY_LOSS or is_bursty(self._loss(), self.loss_rate.burst) or self.probes_unanswered
+        is_bad = self._loss() >= HEAVY_LOSS or is_bursty(self._loss(), self.loss_rate.burst) or self.probing.unanswered
         return not (is_bad or len(self._window) or self.composer.has_data)
 
     def _next_probe_time(self) -> float | None:
         if not len(self._in_flight):
             return None
-        interval = self.rtt.probe_timeout(max_ack_delay=MAX_ACK_DELAY + self._patience)
-        backoff = max(0, self.probes_unanswered - PROBES_BEFORE_BACKOFF)
-        is_patient = self.probes_unanswered > PROBES_BEFORE_PATIENCE
-        most = PATIENT_PROBE_INTERVAL if is_patient else MAX_PROBE_INTERVAL
-        return self.last_eliciting + min(interval * (1 << min(backoff, 16)), max(interval, most))
+        return self.last_eliciting + self.probing.delay(self._probe_interval)
+
+    @property
+    def _probe_interval(self) -> float:
+        return self.rtt.probe_timeout(max_ack_delay=MAX_ACK_DELAY + self._patience)
 
     # ---- filling a packet -------------------------------------------------------------------------------------
 
@@ -592,7 +571,7 @@ class Sender:
 
     def _next_size_probe(self, now: float) -> tuple[int, bytes, bool] | None:
         """As `next_plaintext`: whether the path carries more than it did."""
-        if self.probes_unanswered or not self._pacer.may_send(now):
+        if self.probing.unanswered or not self._pacer.may_send(now):
             return None
         interval = self.rtt.probe_timeout(max_ack_delay=MAX_ACK_DELAY)
         size = self.path_mtu.probe_size(now, loss=self._loss(), interval=interval)
@@ -635,9 +614,9 @@ class Sender:
 
     def _is_size_doubtful(self) -> bool:
         """Whether the present probe should be a small one, because all that was lost of late was large."""
-        if self._owed_probes != 1:
+        if self.probing.owed != 1:
             return False
-        oldest = self._in_flight.oldest() if self.probes_unanswered > 1 else None
+        oldest = self._in_flight.oldest() if self.probing.unanswered > 1 else None
         return self.path_mtu.is_in_doubt or (oldest is not None and oldest.size > self.path_mtu.floor)
 
     def _on_piece_acked(self, number: int) -> None:
