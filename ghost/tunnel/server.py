@@ -140,9 +140,8 @@ class ServerEndpoint:
         if parsed is None:
             self._dropped["inner_not_ipv4"] += 1
             return
-        session = self._by_address.get(packet[16:20])
+        session = self._recipient(packet)
         if session is None:
-            self._dropped["inner_no_route"] += 1
             return
         session.connection.send_packet(packet, parsed, now)
         self._touched[session.connection] = None
@@ -155,12 +154,18 @@ class ServerEndpoint:
         if parsed is None or train is None:
             self._dropped["inner_not_ipv4"] += 1
             return
-        session = self._by_address.get(packet[16:20])
+        session = self._recipient(packet)
         if session is None:
-            self._dropped["inner_no_route"] += 1
             return
         session.connection.send_train(train, parsed, now)
         self._touched[session.connection] = None
+
+    def _recipient(self, packet: bytes) -> _Session | None:
+        """Whose address the packet is for."""
+        session = self._by_address.get(packet[16:20])
+        if session is None:
+            self._dropped["inner_no_route"] += 1
+        return session
 
     def handle_timeout(self, now: float) -> None:
         for connection, due in list(self._timeouts.items()):
