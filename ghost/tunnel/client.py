@@ -115,20 +115,14 @@ class ClientEndpoint:
 
     def receive_datagrams(self, datagrams: list[bytes], address: Address, now: float) -> None:
         """As `receive_datagram` for each of these, which arrived together."""
-        if len(datagrams) < runs.LEAST or min(map(len, datagrams)) < PACKET_OVERHEAD:
-            for data in datagrams:
-                self.receive_datagram(data, address, now)
-            return
-        headers = self._mask.reveal_run(datagrams)
-        for start, end in runs.stretches(headers):
-            connection_id, number = headers[start] >> 32, headers[start] & 0xFFFFFFFF
+        for connection_id, number, run in runs.among(datagrams, self._mask):
             epoch = self._connection.epochs.by_id(connection_id) if self._connection else None
-            if end - start >= runs.LEAST and epoch is not None and self._connection is not None:
-                faults = self._connection.receive_run(epoch, datagrams[start:end], number, address, now)
+            if len(run) >= runs.LEAST and epoch is not None and self._connection is not None:
+                faults = self._connection.receive_run(epoch, run, number, address, now)
                 self._dropped.update(fault.reason for fault in faults)
                 self._after_packet(self._connection, now)
             else:
-                for data in datagrams[start:end]:
+                for data in run:
                     self.receive_datagram(data, address, now)
         if not self.joins_segments:
             self._collect()

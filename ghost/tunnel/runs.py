@@ -19,8 +19,24 @@ from collections.abc import Iterator
 from typing import Final
 
 from ghost.compression.credentials import METHOD_SIZE, METHODS
+from ghost.constants import PACKET_OVERHEAD
+from ghost.obfuscation.mask import HeaderMask
 
 LEAST: Final = 3  # datagrams: below it the general way is as cheap
+
+
+def among(datagrams: list[bytes], mask: HeaderMask) -> Iterator[tuple[int, int, list[bytes]]]:
+    """(connection id, packet number of the first, datagrams) of the runs among those that arrived together, in order.
+
+    What is no run comes as fewer than LEAST, and the numbers may then say nothing.
+    """
+    if len(datagrams) < LEAST or min(map(len, datagrams)) < PACKET_OVERHEAD:
+        for datagram in datagrams:
+            yield 0, 0, [datagram]
+        return
+    headers = mask.reveal_run(datagrams)
+    for start, end in stretches(headers):
+        yield headers[start] >> 32, headers[start] & 0xFFFFFFFF, datagrams[start:end]
 
 
 def stretches(headers: tuple[int, ...]) -> Iterator[tuple[int, int]]:

@@ -121,18 +121,12 @@ class ServerEndpoint:
 
     def receive_datagrams(self, datagrams: list[bytes], address: Address, now: float) -> None:
         """As `receive_datagram` for each of these, which arrived together."""
-        if len(datagrams) < runs.LEAST or min(map(len, datagrams)) < PACKET_OVERHEAD:
-            for data in datagrams:
-                self.receive_datagram(data, address, now)
-            return
-        headers = self._mask.reveal_run(datagrams)
-        for start, end in runs.stretches(headers):
-            connection_id = headers[start] >> 32
+        for connection_id, number, run in runs.among(datagrams, self._mask):
             session = self._by_id.get(connection_id)
-            if end - start >= runs.LEAST and session is not None and connection_id not in self._candidates:
-                self._on_run(session, connection_id, headers[start] & 0xFFFFFFFF, datagrams[start:end], address, now)
+            if len(run) >= runs.LEAST and session is not None and connection_id not in self._candidates:
+                self._on_run(session, connection_id, number, run, address, now)
             else:
-                for data in datagrams[start:end]:
+                for data in run:
                     self.receive_datagram(data, address, now)
 
     def send_packet(self, packet: bytes, now: float) -> None:
