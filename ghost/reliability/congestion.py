@@ -52,7 +52,7 @@ DRAIN_GAIN_DEEP: Final = 0.75  # where a steady delay is taken for the path's ow
 DRAIN_GAIN_AFTER_START: Final = 0.5  # START leaves up to a round trip's worth of queue
 OVERSHOT: Final = 0.6  # times the rate after a drain that left a long queue, after START and
 OVERSHOT_JITTERS: Final = 6.0
-OVERSHOT_LONE_JITTERS: Final = 3.0
+PASSING: Final = 0.75  # of what the path does not lose by itself: the delay that is left is nobody's queue
 MOST_OVERSHOOTS: Final = 4  # times at most: then it is somebody else's
 DRAIN_MOST: Final = 4  # horizons or measurements: by then the queue is not ours
 DRAIN_SAMPLES: Final = 5
@@ -347,8 +347,9 @@ class CongestionControl:
         is_empty = has_span and span.since >= self._mode_since and -span.stretch < DRAINED + self.delay.jitter / window
         is_late = now - self._mode_since > DRAIN_MOST * max(self._horizon, window)
         is_over = is_empty or (is_late and len(self._drained) >= DRAIN_SAMPLES)
-        noise = max(OVERSHOT_JITTERS * self.delay.jitter, OVERSHOT_LONE_JITTERS * self.delay.lone_jitter)
-        if is_over and self._overshoots and self.queue > CONGESTED + noise:
+        is_passing = is_empty and span.delivered > PASSING * (1 - self._path_loss) * span.rate
+        is_long = self.queue > CONGESTED + OVERSHOT_JITTERS * self.delay.jitter
+        if is_over and self._overshoots and is_long and not is_passing:
             # What START found cannot be right, nor is what was lost meanwhile the path's loss.
             self._overshoots -= 1
             self.rate *= OVERSHOT
