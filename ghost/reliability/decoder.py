@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from ghost.reliability.field import INVERSES, PRODUCTS, coefficient, payload_of, scale, unit, weighted_sum
+from ghost.reliability.field import INVERSES, PRODUCTS, coefficients, payload_of, scale, unit, weighted_sum
 
 MAX_ROWS: Final = 240  # twice the largest window that a sender codes over
 KEPT: Final = 2048  # symbols: a round trip of 600 ms at 30 Mbit/s; 3 MB
@@ -86,17 +86,20 @@ class Decoder:
         """An equation over `members`; symbols below `floor` are known. Returns what it solved."""
         self._repairs_until = now + REPAIRS_EXPECTED
         units, terms, factors = self._units, [], {}
+        first = members[0]
+        all_factors = coefficients(seed, first, members[-1] - first + 1)
         for symbol_id in members:
+            factor = all_factors[symbol_id - first]
             known = units.get(symbol_id)
             if known is None and symbol_id in self._payloads:
                 known = units[symbol_id] = unit(self._payloads[symbol_id])
             if known is not None:
-                terms.append((coefficient(seed, symbol_id), known))
+                terms.append((factor, known))
             elif symbol_id < floor:  # known once, and let go since
                 self.redundant += 1
                 return []
             else:
-                factors[symbol_id] = coefficient(seed, symbol_id)
+                factors[symbol_id] = factor
         row = _Row(factors, int.from_bytes(data, "little") ^ weighted_sum(terms))
         solved: list[tuple[int, bytes]] = []
         if not self._insert(row, solved):

@@ -6,16 +6,15 @@ either in flight (its last transmission has no fate yet) or missing (that one wa
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final
 
-from ghost.constants import MAX_MEMBERS_SIZE
-from ghost.reliability.field import unit
+from ghost.reliability.field import MAX_SPAN, unit
 from ghost.wire.frames import SYMBOL_ID_BITS
 from ghost.wire.numbers import expand, stretches
 
 MAX_SYMBOLS: Final = 4096
 """Between the oldest unknown symbol and the newest: 50 Mbit/s over 900 ms, and 6 MB of memory at the most."""
-MAX_SPAN: Final = MAX_MEMBERS_SIZE * 8
 _SHIFT_STEP: Final = 256
 
 
@@ -54,12 +53,13 @@ class SendWindow:
     def payload(self, symbol_id: int) -> bytes:
         return self._payloads[symbol_id]
 
-    def unit(self, symbol_id: int) -> int:
-        """What a repair is made of (ghost.reliability.field)."""
-        known = self._units.get(symbol_id)
-        if known is None:
-            known = self._units[symbol_id] = unit(self._payloads[symbol_id])
-        return known
+    def units(self, symbol_ids: list[int]) -> list[tuple[int, int]]:
+        """What a repair is made of (ghost.reliability.field): each symbol's id and unit."""
+        units = self._units
+        for symbol_id in symbol_ids:
+            if symbol_id not in units:
+                units[symbol_id] = unit(self._payloads[symbol_id])
+        return [(symbol_id, units[symbol_id]) for symbol_id in symbol_ids]
 
     def add(self, payload: bytes) -> int:
         symbol_id = self.next_id
@@ -142,16 +142,11 @@ class SendWindow:
         All settled ones that are missing, and the newest of the others; the latter alone where there is more missing
         than is codable.
         """
-        tail: list[int] = []
-        for symbol_id in reversed(self._payloads):
-            if symbol_id < self.settled or len(tail) == limit:
-                break
-            tail.append(symbol_id)
+        settled = self.settled
+        tail = [symbol_id for symbol_id in islice(reversed(self._payloads), limit) if symbol_id >= settled]
         missing: list[int] = []
         if not tail or self.is_codable(limit):
-            for symbol_id in self._payloads:
-                if symbol_id >= self.settled or len(missing) == limit:
-                    break
-                missing.append(symbol_id)
+            missing = [symbol_id for symbol_id in islice(self._payloads, limit) if symbol_id < settled]
         chosen = missing + tail[: limit - len(missing)][::-1]
-        return [symbol_id for symbol_id in chosen if symbol_id - chosen[0] < MAX_SPAN]
+        end = chosen[0] + MAX_SPAN
+        return chosen if chosen[-1] < end else [symbol_id for symbol_id in chosen if symbol_id < end]

@@ -520,8 +520,8 @@ class Sender:
 
     def _append_repair(self, parts: list[bytes], room: int, members: list[int]) -> int | None:
         seed = self._repairs.repairs & 0xFF
-        units = [(symbol_id, self._window.unit(symbol_id)) for symbol_id in members]
-        mask = sum(1 << (symbol_id - members[0]) for symbol_id in members)
+        units = self._window.units(members)
+        mask = sum([1 << (symbol_id - members[0]) for symbol_id in members])
         frame = frames.encode_repair(frames.Repair(seed, members[0], mask, combine(units, seed)))
         if len(frame) > room:
             return None

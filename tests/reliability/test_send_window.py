@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ghost.reliability.field import MAX_SPAN
 from ghost.reliability.receive_window import ReceiveWindow
-from ghost.reliability.send_window import MAX_SPAN, MAX_SYMBOLS, SendWindow
+from ghost.reliability.send_window import MAX_SYMBOLS, SendWindow
 
 LOW_BITS = (1 << 24) - 1
 
