@@ -78,6 +78,8 @@ class Sender:
         "retransmitted_bytes",
         "sent_bytes",
         "sizes",
+        "_coded_for",
+        "_coded_window",
         "_in_flight",
         "_news",
         "_next_packet_number",
@@ -116,6 +118,8 @@ class Sender:
         self.repair_bytes = self.retransmitted_bytes = self.copied_bytes = self.padding_bytes = 0
         self.control_bytes = 0
         """Of whole datagrams that carry neither a symbol nor a prompt record: acknowledgements, keep-alives, probes."""
+        self._coded_for = (0.0, 0.0)  # loss and rate, and how many symbols a repair covers there
+        self._coded_window = 0
         self._in_flight = LossDetector()
         self._news: _News | None = None
         self._next_packet_number = 0
@@ -250,7 +254,7 @@ class Sender:
     def limit(self, max_rate: float | None) -> None:
         """As CongestionControl.limit."""
         self.congestion.limit(max_rate)
-        self._pacer.rate = self.congestion.pacing_rate
+        self._pacer.pace(self.congestion.pacing_rate)
 
     # ---- out --------------------------------------------------------------------------------------------------
 
@@ -363,12 +367,12 @@ class Sender:
         """When to call `handle_timeout` or ask for plaintexts again."""
         times = [self._in_flight.next_loss_time(self.rtt.smoothed), self._next_probe_time()]
         if not self.probing.is_silent:
-            if self._has_bulk() and self._in_flight.bytes_in_flight < self.congestion.window:
+            if self._in_flight.bytes_in_flight < self.congestion.window and self._has_bulk():
                 times.append(self._pacer.next_time())
             prompt_time = self._prompts.next_time()
             if prompt_time is not None:
                 times.append(max(prompt_time, self._pacer.next_urgent_time()))
-        return min((time for time in times if time is not None), default=None)
+        return min([time for time in times if time is not None], default=None)
 
     # ---- what may leave ---------------------------------------------------------------------------------------
 
@@ -406,7 +410,11 @@ class Sender:
     def _coding_window(self) -> int:
         if self.sizes.has_cut:
             return 0  # a repair would be as large as the largest symbol in it
-        return coding_window(self._loss(), self.congestion.rate)
+        loss, rate = self._loss(), self.congestion.rate
+        if (loss, rate) != self._coded_for:  # asked several times a packet, and the answer changes with news
+            self._coded_for = loss, rate
+            self._coded_window = coding_window(loss, rate)
+        return self._coded_window
 
     def _is_thin(self) -> bool:
         """Whether what is redundant always takes somebody's place."""
@@ -622,7 +630,7 @@ class Sender:
             has_backlog=self.composer.has_data,
             now=now,
         )
-        self._pacer.rate = self.congestion.pacing_rate
+        self._pacer.pace(self.congestion.pacing_rate)
 
     def _on_lost(self, lost: list[SentPacket]) -> None:
         self.lost_packets += len(lost)
