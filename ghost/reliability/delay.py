@@ -72,8 +72,8 @@ class QueueDelay:
             self.jitter += gain * (abs(change - self._trend) - self.jitter)
             self._trend += gain * (change - self._trend)
         self._last = one_way
-        present, former = self._minima[-1], self._former
-        queue = min(one_way - min(present[0], former[0]), round_trip - min(present[1], former[1]))
+        present, least = self._minima[-1], self._former
+        queue = min(one_way - min(present[0], least[0]), round_trip - min(present[1], least[1]))
         self._recent.append((now, queue))
         self.is_noisy = self.jitter > max(JITTER_LIMIT, grain)
         if self.is_noisy:
