@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from ghost.constants import MAX_MEMBERS
 from ghost.reliability.field import INVERSES, PRODUCTS, coefficients, payload_of, scale, unit, weighted_sum
 
-MAX_ROWS: Final = 240  # twice the largest window that a sender codes over
+MAX_ROWS: Final = 240
 KEPT: Final = 2048  # symbols: a round trip of 600 ms at 30 Mbit/s; 3 MB
-KEPT_WITHOUT_REPAIRS: Final = 128
+KEPT_WITHOUT_REPAIRS: Final = MAX_MEMBERS
 REPAIRS_EXPECTED: Final = 10.0  # seconds after a repair that another one may come
 
 
@@ -86,10 +87,7 @@ class Decoder:
         """An equation over `members`; symbols below `floor` are known. Returns what it solved."""
         self._repairs_until = now + REPAIRS_EXPECTED
         units, terms, factors = self._units, [], {}
-        first = members[0]
-        all_factors = coefficients(seed, first, members[-1] - first + 1)
-        for symbol_id in members:
-            factor = all_factors[symbol_id - first]
+        for symbol_id, factor in zip(members, coefficients(seed, members), strict=True):
             known = units.get(symbol_id)
             if known is None and symbol_id in self._payloads:
                 known = units[symbol_id] = unit(self._payloads[symbol_id])

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from operator import xor
-from struct import unpack
+from struct import pack, unpack
 from typing import Final
 
-from ghost.constants import MAX_DATAGRAM, MAX_MEMBERS_SIZE
+from ghost.constants import MAX_DATAGRAM, MAX_MEMBERS
 
 _POLYNOMIAL: Final = 0x11D
 _SIZE_FIELD: Final = 2
@@ -25,11 +25,8 @@ _REDUCTION: Final = _POLYNOMIAL & 0xFF  # what the bit that a doubling pushes ou
 
 _ID_FACTOR, _SEED_FACTOR, _MIXER = 0x9E3779B1, 0x85EBCA6B, 0x2C1B3C6D
 _WORD: Final = 0xFFFFFFFF
-MAX_SPAN: Final = MAX_MEMBERS_SIZE * 8
-"""Symbols from the first that a repair covers to the last."""
 _LANE: Final = 64  # bits of a long integer for each of several words: a product of two still fits
-_ONES: Final = sum(1 << _LANE * at for at in range(MAX_SPAN))
-_STEPS: Final = sum((_ID_FACTOR * at & _WORD) << _LANE * at for at in range(MAX_SPAN))
+_ONES: Final = sum(1 << _LANE * at for at in range(MAX_MEMBERS))
 
 
 def _tables() -> tuple[tuple[bytes, ...], tuple[int, ...]]:
@@ -61,14 +58,14 @@ def coefficient(seed: int, symbol_id: int) -> int:
     return (mixed >> 12) % 255 + 1
 
 
-def coefficients(seed: int, first_id: int, count: int) -> list[int]:
-    """`coefficient` of consecutive symbols, MAX_SPAN at most: all at once in the lanes of a long integer, which takes
-    a sixth of the time."""
+def coefficients(seed: int, symbol_ids: Sequence[int]) -> list[int]:
+    """`coefficient` of symbols, MAX_MEMBERS at most: all at once in the lanes of a long integer, which takes a sixth of
+    the time."""
+    count = len(symbol_ids)
     ones = _ONES & (1 << _LANE * count) - 1
     words = ones * _WORD
-    mixed = (
-        ones * (first_id * _ID_FACTOR & _WORD) + (_STEPS & words) ^ ones * ((seed + 1) * _SEED_FACTOR & _WORD)
-    ) & words
+    mixed = (int.from_bytes(pack(f"<{count}Q", *symbol_ids), "little") & words) * _ID_FACTOR
+    mixed = (mixed ^ ones * ((seed + 1) * _SEED_FACTOR & _WORD)) & words
     mixed = (mixed ^ mixed >> 15 & ones * (_WORD >> 15)) * _MIXER & words
     return [(word >> 12) % 255 + 1 for word in unpack(f"<{count}Q", mixed.to_bytes(count * 8, "little"))]
 
@@ -123,8 +120,7 @@ def weighted_sum(terms: Sequence[tuple[int, int]]) -> int:
 
 
 def combine(units: Sequence[tuple[int, int]], seed: int) -> bytes:
-    """The coded bytes of a repair over (symbol id, unit) pairs by ascending id, as long as the longest unit."""
-    first = units[0][0]
-    factors = coefficients(seed, first, units[-1][0] - first + 1)
-    total = weighted_sum([(factors[symbol_id - first], value) for symbol_id, value in units])
-    return total.to_bytes(max([value & 0xFFFF for _, value in units]) + _SIZE_FIELD, "little")
+    """The coded bytes of a repair over (symbol id, unit) pairs, as long as the longest unit."""
+    ids, values = zip(*units, strict=True)
+    total = weighted_sum(list(zip(coefficients(seed, ids), values, strict=True)))
+    return total.to_bytes(max([value & 0xFFFF for value in values]) + _SIZE_FIELD, "little")

@@ -33,7 +33,7 @@ from ghost.tunnel.composer import Composer
 from ghost.tunnel.sizes import WIRE_HEADERS, PacketSizes
 from ghost.wire import frames
 from ghost.wire.inner import Inner
-from ghost.wire.numbers import expand
+from ghost.wire.numbers import expand, stretches
 
 SYMBOL_PACKET_OVERHEAD: Final = frames.SYMBOL_OVERHEAD + PACKET_OVERHEAD + WIRE_HEADERS
 SPARSE_FLIGHT: Final = 1024  # bytes in flight up to which traffic is sparse: a key, its echo, and one more
@@ -482,9 +482,9 @@ class Sender:
         self._is_patient = False
         if missing is not None and not self._window.is_codable(window):
             return self._append_again(parts, room, missing)  # after a mass of losses, one by one is as good as coded
-        members = self._window.members(window)
-        if len(members) > 1:
-            return self._append_repair(parts, room, members)
+        first, members = self._window.members(window)
+        if members > 1:
+            return self._append_repair(parts, room, first, members)
         return self._append_again(parts, room, self._window.floor)
 
     def _append_new(self, parts: list[bytes], room: int) -> int | None:
@@ -526,11 +526,10 @@ class Sender:
         self.sizes.on_piece_sent(self._next_packet_number, symbol_id, offset)
         return PIECE
 
-    def _append_repair(self, parts: list[bytes], room: int, members: list[int]) -> int | None:
+    def _append_repair(self, parts: list[bytes], room: int, first: int, members: int) -> int | None:
         seed = self._repairs.repairs & 0xFF
-        units = self._window.units(members)
-        mask = sum([1 << (symbol_id - members[0]) for symbol_id in members])
-        frame = frames.encode_repair(frames.Repair(seed, members[0], mask, combine(units, seed)))
+        ids = [symbol_id for start, end in stretches(members, first) for symbol_id in range(start, end)]
+        frame = frames.encode_repair(frames.Repair(seed, first, members, combine(self._window.units(ids), seed)))
         if len(frame) > room:
             return None
         self._repairs.repairs += 1
