@@ -437,7 +437,7 @@ class Sender:
         return not (is_bad or len(self._window) or self.composer.has_data)
 
     def _next_probe_time(self) -> float | None:
-        if not len(self._in_flight):
+        if not self._in_flight.bytes_in_flight:
             return None
         return self.last_eliciting + self.probing.delay(self._probe_interval)
 
