@@ -119,7 +119,7 @@ class SendWindow:
                 last_packet.pop(symbol_id, None)
             if self._missing:
                 self._missing.difference_update(range(start, end))
-        if news:
+        if news or floor > self.floor:
             self._raise_floor()
         if offset >= _SHIFT_STEP:  # seldom, so that many symbols share one copy of a long integer
             self._unknown >>= offset
