@@ -338,9 +338,8 @@ class Pair:
                 self.strays[address] += len(datagram)
 
     def _deliver(self, packets: list[bytes | SuperPacket], *, at_server: bool) -> None:
+        """No endpoint joins segments here: kernels that would take them are models too."""
         for packet in packets:
-            if isinstance(
-                packet, bytes
-            ):  # no endpoint joins segments here: kernels that would take them are models too
+            if isinstance(packet, bytes):
                 for application in self.applications:
                     application.on_packet(self, packet, at_server=at_server)

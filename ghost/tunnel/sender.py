@@ -274,11 +274,8 @@ class Sender:
         The datagram will have at most `limit` bytes; below MAX_DATAGRAM it holds nothing but the head.
         """
         is_small = limit < MAX_DATAGRAM
-        if (
-            self.sizes.path_mtu.limit < FULL_PACKET
-            and not is_small
-            and (probe := self._next_size_probe(now)) is not None
-        ):
+        is_narrow = self.sizes.path_mtu.limit < FULL_PACKET and not is_small
+        if is_narrow and (probe := self._next_size_probe(now)) is not None:
             return probe
         is_probe = self.probing.owed > 0 and not is_small
         may_prompt = not is_small and self._may_send_prompts(now)
