@@ -101,6 +101,7 @@ class CongestionControl:
         "_span",
         "_max_rate",
         "_updated",
+        "_horizon",
         "_min_rtt",
         "_smoothed_rtt",
         "_mode_since",
@@ -139,6 +140,7 @@ class CongestionControl:
         self._max_rate = max_rate or float("inf")
         self._updated = now
         self._min_rtt = self._smoothed_rtt = INITIAL_RTT
+        self._horizon = max(INITIAL_RTT, LEAST_HORIZON)  # seconds in which what is done now shows
         self._mode_since = now
         self._overshoots = MOST_OVERSHOOTS
         self._drained: list[float] = []  # queue samples of the drain that is under way
@@ -221,6 +223,7 @@ class CongestionControl:
         `acked_bytes` are all that was acknowledged so far. `has_backlog`: more is waiting than may leave.
         """
         self._min_rtt, self._smoothed_rtt = rtt.min_rtt, rtt.smoothed
+        self._horizon = max(rtt.min_rtt, rtt.smoothed / 2, LEAST_HORIZON)
         if not self._start.has_rate:
             self.rate = INITIAL_PACKETS * FULL_PACKET / min(max(rtt.smoothed, INITIAL_SPREAD[0]), INITIAL_SPREAD[1])
         self.delay.update(
@@ -431,11 +434,6 @@ class CongestionControl:
             self._last_step, self._delivered_before = self._probe, span.delivered
             self._probe = min(2 * self._probe, PROBE_MOST)
         self._grown_at = now
-
-    @property
-    def _horizon(self) -> float:
-        """Seconds in which what is done now shows."""
-        return max(self._min_rtt, self._smoothed_rtt / 2, LEAST_HORIZON)
 
     def _set_pacing(self, gain: float) -> None:
         self.rate = max(self.rate, LEAST_RATE)
