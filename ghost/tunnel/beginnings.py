@@ -3,7 +3,8 @@
 Linux leaves slow start when round trips have grown by 4 to 16 ms (HyStart, RFC 9406). Where delays vary they always
 grow: of a few segments some are lucky, while a stream of them, which keeps its order, waits for the slowest. The flow
 then takes ten seconds to fill what slow start fills in two. So an acknowledgement of a flow's first segments is not
-delivered before a usual round trip has passed since they were read.
+delivered before a usual round trip has passed since they left the queue, as far as that can be foreseen: a queue that
+grows must show.
 """
 
 from __future__ import annotations
@@ -24,35 +25,35 @@ MAX_HELD: Final = 1024  # acknowledgements
 
 
 class Beginning:
-    """One direction of a flow: when its first segments were read, as far as they are not acknowledged."""
+    """One direction of a flow: when its first segments leave, as far as they are not acknowledged."""
 
-    __slots__ = ("_ends", "_left", "_read", "_release", "_round_trip")
+    __slots__ = ("_ends", "_left", "_sent", "_release", "_round_trip")
 
     def __init__(self) -> None:
         self._ends = float("inf")
         self._left = FIRST_SEGMENTS
-        self._read: deque[tuple[int, float]] = deque()  # (sequence, when)
+        self._sent: deque[tuple[int, float]] = deque()  # (sequence, when it leaves)
         self._release = 0.0
         self._round_trip = 0.0
 
-    def on_segment(self, sequence: int, now: float) -> None:
-        """A segment that begins there was read."""
-        if self._left and not (self._read and is_behind(sequence, self._read[-1][0])):
+    def on_segment(self, sequence: int, leaves: float) -> None:
+        """A segment that begins there will leave then."""
+        if self._left and not (self._sent and is_behind(sequence, self._sent[-1][0])):
             self._left -= 1
-            self._read.append((sequence, now))
+            self._sent.append((sequence, leaves))
 
     def release_time(self, acknowledgement: int, round_trip: float) -> float:
         """When to deliver it: `round_trip` after the newest segment that it acknowledges, but none before another.
 
         The first `round_trip` holds for all: one that grows would be what is to be hidden.
         """
-        read_at: float | None = None
-        while self._read and is_behind(self._read[0][0], acknowledgement):
-            read_at = self._read.popleft()[1]
-        if read_at is not None and read_at < self._ends:
+        left_at: float | None = None
+        while self._sent and is_behind(self._sent[0][0], acknowledgement):
+            left_at = self._sent.popleft()[1]
+        if left_at is not None and left_at < self._ends:
             if not self._round_trip:
-                self._round_trip, self._ends = round_trip, read_at + ROUND_TRIPS * round_trip
-            self._release = max(self._release, read_at + self._round_trip)
+                self._round_trip, self._ends = round_trip, left_at + ROUND_TRIPS * round_trip
+            self._release = max(self._release, left_at + self._round_trip)
         return self._release
 
 

@@ -122,7 +122,7 @@ class Composer:
         flow = self._flows.find(inner, now, size=len(packet), rate=rate)
         if flow.is_tcp and not inner.is_pure_ack:
             flow.dialogue.on_segment(packet, now)
-            flow.beginning.on_segment(tcp_sequence(packet), now)
+            flow.beginning.on_segment(tcp_sequence(packet), now + flow.queued_bytes / rate)
         flow.is_background = is_background(packet)
         is_sparse = inner.protocol != TCP and flow.is_sparse_with(len(packet), now)
         flow.is_stream = not (flow.is_tcp or is_sparse or flow.is_crowd)
@@ -138,7 +138,7 @@ class Composer:
         """Queues the segments of a train, as `add` does with packets that are not prompt."""
         self._rate = rate
         flow = self._flows.find(inner, now)
-        flow.beginning.on_segment(train.sequence, now)
+        flow.beginning.on_segment(train.sequence, now + flow.queued_bytes / rate)
         self._queue.push(flow, train, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
 
     def beginning(self, key: bytes) -> Beginning | None:

@@ -38,8 +38,8 @@ def beginnings(beginning: Beginning) -> Beginnings:
 
 
 def test_a_lucky_acknowledgement_is_held_and_a_usual_one_is_not(beginning: Beginning, beginnings: Beginnings) -> None:
-    beginning.on_segment(100, now=1.0)
-    beginning.on_segment(200, now=1.1)
+    beginning.on_segment(100, leaves=1.0)
+    beginning.on_segment(200, leaves=1.1)
     assert beginnings.sift([acknowledgement(200)], round_trip=USUAL, now=1.2) == []
     assert beginnings.next_time == pytest.approx(1.3)
     assert beginnings.sift([], round_trip=USUAL, now=1.3) == [acknowledgement(200)]
@@ -48,39 +48,39 @@ def test_a_lucky_acknowledgement_is_held_and_a_usual_one_is_not(beginning: Begin
 
 
 def test_acknowledgements_of_a_flow_keep_their_order(beginning: Beginning, beginnings: Beginnings) -> None:
-    beginning.on_segment(100, now=1.0)
+    beginning.on_segment(100, leaves=1.0)
     news, repeat = acknowledgement(200), acknowledgement(200)
     assert beginnings.sift([news, repeat], round_trip=USUAL, now=1.2) == []
     assert beginnings.sift([], round_trip=0.0, now=1.31) == [news, repeat]
 
 
 def test_segments_and_other_flows_pass(beginning: Beginning, beginnings: Beginnings) -> None:
-    beginning.on_segment(100, now=1.0)
+    beginning.on_segment(100, leaves=1.0)
     others: list = [acknowledgement(200, b"data"), packets.udp(SINK, SOURCE, b"x"), b"nonsense"]
     assert beginnings.sift(others, round_trip=USUAL, now=1.1) == others
     assert beginnings.sift([acknowledgement(200)], round_trip=0.0, now=1.1) == [acknowledgement(200)], "no jitter"
 
 
 def test_what_was_sent_again_says_nothing(beginning: Beginning, beginnings: Beginnings) -> None:
-    beginning.on_segment(100, now=1.0)
-    beginning.on_segment(200, now=1.0)
-    beginning.on_segment(100, now=2.0)
+    beginning.on_segment(100, leaves=1.0)
+    beginning.on_segment(200, leaves=1.0)
+    beginning.on_segment(100, leaves=2.0)
     assert beginnings.sift([acknowledgement(200)], round_trip=USUAL, now=2.1) == [acknowledgement(200)]
 
 
 def test_a_flow_is_young_only_once(beginning: Beginning, beginnings: Beginnings) -> None:
     for index in range(FIRST_SEGMENTS + 1):
-        beginning.on_segment(100 * index, now=1.0)
+        beginning.on_segment(100 * index, leaves=1.0)
     late = acknowledgement(100 * FIRST_SEGMENTS + 50)
     beginnings.sift([acknowledgement(100 * FIRST_SEGMENTS)], round_trip=USUAL, now=1.1)
     assert len(beginnings.sift([late], round_trip=USUAL, now=1.4)) == 2
-    beginning.on_segment(100 * FIRST_SEGMENTS + 100, now=2.0)
+    beginning.on_segment(100 * FIRST_SEGMENTS + 100, leaves=2.0)
     last = acknowledgement(100 * FIRST_SEGMENTS + 200)
     assert beginnings.sift([last], round_trip=USUAL, now=2.0) == [last]
 
 
 def test_no_more_is_held_than_there_is_room_for(beginning: Beginning, beginnings: Beginnings) -> None:
-    beginning.on_segment(100, now=1.0)
+    beginning.on_segment(100, leaves=1.0)
     many = [acknowledgement(200)] * (MAX_HELD + 10)
     assert len(beginnings.sift(many, round_trip=USUAL, now=1.1)) == 10
     assert len(beginnings.sift([], round_trip=USUAL, now=1.3)) == MAX_HELD
