@@ -157,6 +157,8 @@ class SendWindow:
         members = missing | unknown >> newest << newest
         if not is_sayable(members):
             members = missing or unknown >> length - MAX_SPAN << length - MAX_SPAN
+        if not members:  # the newest have all arrived
+            members = _lowest(unknown & _SPAN, limit)
         first = (members & -members).bit_length() - 1
         return floor + first, members >> first
 

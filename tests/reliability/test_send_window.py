@@ -152,6 +152,30 @@ def test_a_repair_leaves_out_what_it_cannot_say() -> None:
     assert members(window, MAX_MEMBERS) == list(range(2 * MAX_SPAN, 3 * MAX_SPAN))
 
 
+def test_a_repair_is_over_the_oldest_where_the_newest_have_arrived() -> None:
+    window = filled(100)
+    for symbol_id in range(60, 100):
+        window.on_known(symbol_id)
+    window.settled = 30
+    assert not window.is_codable(20)
+    assert members(window, 20) == list(range(20))
+
+
+@given(st.integers(1, 600), st.lists(st.integers(0, 599), max_size=500), st.integers(0, 600), st.integers(16, 512))
+def test_a_repair_is_always_over_something_that_is_unknown(
+    count: int, known: list[int], settled: int, limit: int
+) -> None:
+    window = filled(count)
+    for symbol_id in known:
+        window.on_known(symbol_id)
+    window.settled = min(settled, count)
+    if not len(window):
+        return
+    chosen = members(window, limit)
+    assert 1 <= len(chosen) <= limit
+    assert all(window.payload(symbol_id) for symbol_id in chosen)
+
+
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 1 << 300)), max_size=30))
 def test_no_report_however_wrong_breaks_it(reports: list[tuple[int, int]]) -> None:
     window = filled(300)
