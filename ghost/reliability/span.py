@@ -45,9 +45,11 @@ class SpanRate:
         arrived: float,
         acked_bytes: int,
         window: float,
+        silence: float,
         is_broken_by_pauses: bool = True,
     ) -> bool:
-        """Measures over the last `window` seconds; False while arrivals do not reach back that far.
+        """Measures over the last `window` seconds; False while arrivals do not reach back that far, or since a
+        `silence` of so many seconds.
 
         A span with a pause of the application in it says what was sent rather than what the path can do, which is
         enough for whoever wants the least that it can do.
@@ -55,7 +57,7 @@ class SpanRate:
         arrivals = self._arrivals
         if arrivals and (packet.number <= arrivals[-1].packet.number or arrived < arrivals[-1].arrived):
             return False
-        if arrivals and arrived - arrivals[-1].arrived > 2 * window:
+        if arrivals and arrived - arrivals[-1].arrived > silence:
             arrivals.clear()  # a silence between them is no measure of the path's rate
         arrivals.append(_Arrival(arrived, acked_bytes, packet))
         while len(arrivals) > 2 and arrivals[1].arrived <= arrived - window:
