@@ -13,10 +13,11 @@ large for an empty symbol.
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import Final
 
-from ghost.compression import exchange, tcp, zstd
+from ghost.compression import exchange, groups, tcp, zstd
 from ghost.compression.agreement import Agreement
 from ghost.compression.dictionaries import Kind, kind_of
 from ghost.compression.leads import LARGEST_LEAD
@@ -67,10 +68,12 @@ class Composer:
         "largest_symbol",
         "saved_by_headers",
         "saved_by_payload",
+        "_behind",
         "_compressor",
         "_flows",
         "_gain",
         "_has_dns",
+        "_has_groups",
         "_has_headers",
         "_queue",
         "_rate",
@@ -87,10 +90,12 @@ class Composer:
         self.saved_by_headers = 0
         """Bytes, as below."""
         self.saved_by_payload = 0
+        self._behind: deque[_Staged] = deque()  # taken with the one whose turn it is, and what could not be told with it
         self._compressor = PacketCompressor() if agreement.zstd else None
         self._flows = FlowTable()
         self._gain = 1.0  # bytes of inner packets for one sent: queues are measured in the former
         self._has_dns = agreement.dns
+        self._has_groups = agreement.groups
         self._has_headers = agreement.headers
         self._queue = FlowQueue()
         self._rate = self._usual_rate = 0.0
@@ -102,7 +107,7 @@ class Composer:
     @property
     def has_data(self) -> bool:
         """Whether there is anything to compose a symbol of."""
-        return self._staged is not None or self._queue.bytes > 0
+        return self._staged is not None or bool(self._behind) or self._queue.bytes > 0
 
     @property
     def queued_bytes(self) -> int:
@@ -242,7 +247,10 @@ class Composer:
         return records.encode(records.Record(encoding, True, True, records.UNORDERED, 0, body), is_sized=False)
 
     def _stage(self) -> _Staged | None:
-        flow = self._queue.head()
+        if self._behind:
+            self._staged = self._behind.popleft()
+            return self._staged
+        waiting, flow = self._queue.bytes, self._queue.head()
         if flow is None:
             return None
         train = self._queue.train(flow)
@@ -254,7 +262,8 @@ class Composer:
             encoding, body = self._compress(flow, packet)
         if train is not None:
             train.header = flow.lane.header
-        self._gain += (len(packet) / (len(body) + 1) - self._gain) * GAIN_SHARE
+        taken, made = waiting - self._queue.bytes, len(body) + 1 + sum(len(staged.body) for staged in self._behind)
+        self._gain += (taken / made - self._gain) * min(1.0, taken / len(packet) * GAIN_SHARE)
         if flow.is_stream:
             flow.lane.header = None  # the receiver will see a packet in this lane that no TCP header can build on
         self._staged = _Staged(flow, encoding, body)
@@ -263,7 +272,7 @@ class Composer:
     def _plain_train(self) -> tuple[Flow, Train] | None:
         """The train whose turn it is, if its next segment fills a symbol of its own, is a delta of one byte, and is not
         to be compressed."""
-        flow = self._queue.head() if self._staged is None else None
+        flow = self._queue.head() if self._staged is None and not self._behind else None
         train = self._queue.train(flow) if flow is not None else None
         if flow is None or train is None:
             return None
@@ -293,7 +302,9 @@ class Composer:
             for sequence, body in enumerate(bodies, start)
         ]
 
-    def _pack_in_order(self, flow: Flow, packet: bytes, *, in_train: bool) -> tuple[int, bytes]:
+    def _pack_in_order(
+        self, flow: Flow, packet: bytes, *, in_train: bool, may_gather: bool = True
+    ) -> tuple[int, bytes]:
         lane = flow.lane
         if not in_train and self._usual_rate >= HEADERS_BELOW and (self._compressor is None or flow.shrinkage.rest > 1):
             flow.shrinkage.rest = max(0, flow.shrinkage.rest - 1)  # with the last of them there is a header again
@@ -305,29 +316,64 @@ class Composer:
             return records.Encoding.PLAIN, packet
         delta, payload, lane.header = packed
         self.saved_by_headers += len(packet) - len(payload) - len(delta)
-        encoding, body = self._pack_payload(flow, payload)
-        return encoding, delta + body
+        effort = self._effort(flow, payload)
+        if effort is None:
+            return records.Encoding.DELTA, delta + payload
+        members = [(delta, payload)]
+        odd = self._gather(flow, members) if may_gather and self._has_groups else None
+        encoding, body = self._pack_stream(flow, members, effort)
+        if odd is not None:
+            self._behind.append(_Staged(flow, *self._pack_in_order(flow, odd, in_train=True, may_gather=False)))
+        return encoding, body
 
-    def _pack_payload(self, flow: Flow, payload: bytes) -> tuple[int, bytes]:
-        """Of a TCP segment whose header is sent as a delta."""
+    def _effort(self, flow: Flow, payload: bytes) -> zstd.Effort | None:
+        """That this payload of a TCP segment, whose header is sent as a delta, is worth; None where it stays as it is."""
         if len(payload) < SMALLEST_STREAMED:
             flow.watch.note(payload)  # a name and a password are short
-            return records.Encoding.DELTA, payload
+            return None
         if self._compressor is None or flow.is_crowd or not flow.shrinkage.is_due():
-            return records.Encoding.DELTA, payload
+            return None
         if looks_random(payload):
             flow.shrinkage.note(did_shrink=False)
-            return records.Encoding.DELTA, payload
+            return None
         effort = next((effort for limit, effort in EFFORTS if self._rate < limit), None)
         if effort is None or not flow.watch.note(payload) or flow.key in self._suspects:
-            return records.Encoding.DELTA, payload
+            return None
+        return effort
+
+    def _gather(self, flow: Flow, members: list[tuple[bytes, bytes]]) -> bytes | None:
+        """Adds (delta, payload) of the packets that wait behind, as far as they fill a symbol together; returns one that
+        was taken from the queue and must be told by itself."""
+        lane = flow.lane
+        room = self.largest_symbol * self._streams.ratio(lane.flow_id) - len(members[0][1])
+        while flow.packets and room > 0 and len(members) < groups.MOST:
+            packet = self._queue.pop(flow)
+            packed = tcp.compress(lane.header, packet) if lane.header is not None else None
+            if packed is None or len(packed[0]) > groups.LONGEST_DELTA or self._effort(flow, packed[1]) is None:
+                return packet
+            delta, payload, lane.header = packed
+            self.saved_by_headers += len(packet) - len(payload) - len(delta)
+            members.append((delta, payload))
+            room -= len(payload)
+        return None
+
+    def _pack_stream(
+        self, flow: Flow, members: list[tuple[bytes, bytes]], effort: zstd.Effort
+    ) -> tuple[int, bytes]:
+        """The payloads as the next piece of the flow's history. Where that does not pay all but the first go behind."""
+        payload = b"".join(payload for _, payload in members)
         packed = self._streams.compress(flow.lane.flow_id, payload, effort=effort, kind=kind_of(payload))
         flow.shrinkage.note(did_shrink=packed is not None)
         if packed is None:
-            return records.Encoding.DELTA, payload
-        is_new, body = packed
-        self.saved_by_payload += len(payload) - len(body)
-        return records.Encoding.STREAM_START if is_new else records.Encoding.STREAM, body
+            first, *others = [delta + payload for delta, payload in members]
+            self._behind.extend(_Staged(flow, records.Encoding.DELTA, body) for body in others)
+            return records.Encoding.DELTA, first
+        is_new, piece = packed
+        self.saved_by_payload += len(payload) - len(piece)
+        if len(members) > 1:
+            heads = [(delta, len(payload)) for delta, payload in members]
+            return records.Encoding.GROUP, groups.encode(heads, piece, is_new=is_new)
+        return records.Encoding.STREAM_START if is_new else records.Encoding.STREAM, members[0][0] + piece
 
     def _pack_alone(self, flow: Flow, packet: bytes) -> tuple[int, bytes]:
         parsed = exchange.parse(packet)
