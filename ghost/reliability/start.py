@@ -36,6 +36,9 @@ QUIET_SAMPLES: Final = 16
 LEAST_SAMPLES: Final = 5
 USED: Final = 0.5  # of the rate must be sent, or a queue is not ours
 DISPROVED: Final = 2.0  # more sent than served by this share: what was assumed of the path is far too much
+THIN: Final = (
+    FULL_PACKET / 0.1
+)  # bytes a second: where a packet takes longer than that, one after the other is no silence
 STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
 STANDING: Final = 2.0  # round trips with a queue: the application fills the path, though its window may limit it
 STANDING_NOISY: Final = 6.0
@@ -188,7 +191,7 @@ class Start:
                 average = self._end_round(rate, arrived, acked_bytes, span, delay, rtt, now)
             served = span.delivered / (1 - path_loss)
             believed = min(span.rate, GAIN * self._round_rate, served if has_queue else span.rate)
-            if self.is_assumed and self._is_used and span.stretch > DISPROVED:
+            if self.is_assumed and self._is_used and span.stretch > DISPROVED and span.rate < THIN:
                 rate = span.rate  # sent at what was assumed, and served at this
             self.is_assumed = self.is_assumed and rate > believed
             rate = max(rate, believed)

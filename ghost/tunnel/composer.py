@@ -40,7 +40,7 @@ HEADERS_BELOW: Final = 2.5e6
 """Bytes a second from which the headers of a flow that does not shrink are left as they are: they are 3 % of it, while
 5 us a packet at each end are what counts then. Where the kernel hands over trains, a header costs next to nothing."""
 RATE_SHARE: Final = 1 / 1024  # of a packet in the average rate: what is hoped for while a rate is found must not count
-GAIN_SHARE: Final = 1 / 32  # of a packet in the average of what compression gains
+GAIN_SHARE: Final = 1 / 8  # of a packet in the average of what compression gains
 LEAST_GAIN: Final = 1.25  # from which queues are measured anew: headers alone gain less
 SMALLEST_STREAMED: Final = 32  # bytes of payload
 MAX_SUSPECTS: Final = 1024
@@ -90,7 +90,9 @@ class Composer:
         self.saved_by_headers = 0
         """Bytes, as below."""
         self.saved_by_payload = 0
-        self._behind: deque[_Staged] = deque()  # taken with the one whose turn it is, and what could not be told with it
+        self._behind: deque[_Staged] = (
+            deque()
+        )  # taken with the one whose turn it is, and what could not be told with it
         self._compressor = PacketCompressor() if agreement.zstd else None
         self._flows = FlowTable()
         self._gain = 1.0  # bytes of inner packets for one sent: queues are measured in the former
@@ -134,14 +136,14 @@ class Composer:
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         self._rate = rate
         self._usual_rate += (rate - self._usual_rate) * RATE_SHARE
-        self._queue.push(flow, packet, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
+        self._queue.push(flow, packet, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0)
         return None
 
     def add_train(self, train: Train, inner: Inner, *, rate: float, now: float) -> None:
         """Queues the segments of a train, as `add` does with packets that are not prompt."""
         self._rate = rate
         flow = self._flows.find(inner, now)
-        self._queue.push(flow, train, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
+        self._queue.push(flow, train, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0)
 
     def on_round_trip(self, seconds: float) -> None:
         """The path's is so long: queues are measured by it."""
@@ -327,7 +329,7 @@ class Composer:
         return encoding, body
 
     def _effort(self, flow: Flow, payload: bytes) -> zstd.Effort | None:
-        """That this payload of a TCP segment, whose header is sent as a delta, is worth; None where it stays as it is."""
+        """What this payload of a TCP segment is worth whose header is sent as a delta; None where it stays as it is."""
         if len(payload) < SMALLEST_STREAMED:
             flow.watch.note(payload)  # a name and a password are short
             return None
@@ -342,8 +344,8 @@ class Composer:
         return effort
 
     def _gather(self, flow: Flow, members: list[tuple[bytes, bytes]]) -> bytes | None:
-        """Adds (delta, payload) of the packets that wait behind, as far as they fill a symbol together; returns one that
-        was taken from the queue and must be told by itself."""
+        """Adds (delta, payload) of packets that wait behind until they fill a symbol together; returns one that was
+        taken from the queue and must be told by itself."""
         lane = flow.lane
         room = self.largest_symbol * self._streams.ratio(lane.flow_id) - len(members[0][1])
         while flow.packets and room > 0 and len(members) < groups.MOST:
@@ -357,9 +359,7 @@ class Composer:
             room -= len(payload)
         return None
 
-    def _pack_stream(
-        self, flow: Flow, members: list[tuple[bytes, bytes]], effort: zstd.Effort
-    ) -> tuple[int, bytes]:
+    def _pack_stream(self, flow: Flow, members: list[tuple[bytes, bytes]], effort: zstd.Effort) -> tuple[int, bytes]:
         """The payloads as the next piece of the flow's history. Where that does not pay all but the first go behind."""
         payload = b"".join(payload for _, payload in members)
         packed = self._streams.compress(flow.lane.flow_id, payload, effort=effort, kind=kind_of(payload))
