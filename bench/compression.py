@@ -68,16 +68,16 @@ MODULES = (
     *(argparse, collections, datetime, decimal, email.message, inspect, ipaddress, logging, pathlib, random),
     *(statistics, subprocess, tarfile, typing, unittest.mock),
 )
-MORE_MODULES = tuple(
-    map(
-        importlib.import_module,
-        """ast asyncio.base_events asyncio.events bdb codecs configparser csv difflib dis doctest enum fractions ftplib
-        functools http.client http.cookiejar imaplib mailbox multiprocessing.managers optparse pdb pickle
-        pickletools platform plistlib pstats pydoc shutil smtplib socket socketserver ssl string tempfile textwrap
-        threading tokenize trace traceback unittest.case urllib.parse urllib.request uuid weakref
-        xml.dom.minidom zipfile""".split(),
+MORE_MODULES = [
+    importlib.import_module(name)
+    for line in (
+        "ast asyncio.base_events asyncio.events bdb codecs configparser csv difflib dis doctest enum fractions ftplib",
+        "functools http.client imaplib mailbox multiprocessing.managers optparse pdb pickle pickletools",
+        "platform plistlib pstats pydoc shutil smtplib socket socketserver ssl string tempfile textwrap threading",
+        "tokenize trace traceback unittest.case urllib.parse urllib.request uuid weakref xml.dom.minidom zipfile",
     )
-)
+    for name in line.split()
+]
 
 
 class Content(random.Random):

@@ -36,9 +36,7 @@ QUIET_SAMPLES: Final = 16
 LEAST_SAMPLES: Final = 5
 USED: Final = 0.5  # of the rate must be sent, or a queue is not ours
 DISPROVED: Final = 2.0  # more sent than served by this share: what was assumed of the path is far too much
-THIN: Final = (
-    FULL_PACKET / 0.1
-)  # bytes a second: where a packet takes longer than that, one after the other is no silence
+THIN: Final = FULL_PACKET / 0.1  # bytes a second: below it the least that is assumed is several times too much
 STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
 STANDING: Final = 2.0  # round trips with a queue: the application fills the path, though its window may limit it
 STANDING_NOISY: Final = 6.0
