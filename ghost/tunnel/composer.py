@@ -278,8 +278,7 @@ class Composer:
         train = self._queue.train(flow) if flow is not None else None
         if flow is None or train is None:
             return None
-        is_fast = self._compressor is None or self._rate >= EFFORTS[-1][0]
-        if not is_fast or not self.largest_symbol < 2 * train.segment_size < 2 * (
+        if (self._tries(flow) and not flow.shrinkage.rest) or not self.largest_symbol < 2 * train.segment_size < 2 * (
             self.largest_symbol - LARGEST_RECORD_HEAD
         ):
             return None
@@ -288,10 +287,15 @@ class Composer:
             return flow, train
         return (flow, train) if self._has_headers and last is not None and train.follow(last) else None
 
+    def _tries(self, flow: Flow) -> bool:
+        """Whether some of the flow's packets are compressed, or tried: those behind the ones that it may rest."""
+        return self._compressor is not None and not flow.is_crowd and self._rate < EFFORTS[-1][0]
+
     def _cut(self, flow: Flow, train: Train, count: int) -> list[bytes]:
         """Plain segments of a train as symbols. The hot path of a transfer, hence by the run."""
-        before = len(train)
-        bodies = self._queue.take(flow, train, count)
+        before, tries = len(train), self._tries(flow)
+        bodies = self._queue.take(flow, train, min(count, flow.shrinkage.rest) if tries else count)
+        flow.shrinkage.rest -= len(bodies) if tries else 0
         lane = flow.lane
         lane.header = train.header
         start = lane.take_sequences(len(bodies))

@@ -206,3 +206,32 @@ def test_a_peer_without_the_feature_refuses_groups() -> None:
     ends.queue(segments(random.Random(1), [1344] * 12))
     with pytest.raises(PeerError, match="malformed"):
         ends.cross()
+
+
+def test_trains_of_noise_are_cut_without_a_look_at_each_packet_while_their_flow_rests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ends, rng, looked = Ends(), random.Random(1), 0
+    next_packet = Train.next_packet
+
+    def count(train: Train) -> bytes:
+        nonlocal looked
+        looked += 1
+        return next_packet(train)
+
+    monkeypatch.setattr(Train, "next_packet", count)
+    begin, expected, delivered = 1, b"", b""
+    for number in range(30):
+        payload = rng.randbytes(20 * 1344) if number < 25 else text(rng, 20 * 1344)
+        packet = segment(payload, sequence=begin)
+        begin += len(payload)
+        parsed, train = inner.parse(packet), Train.of(SuperPacket(packet, 1344))
+        assert parsed is not None
+        assert train is not None
+        ends.composer.add_train(train, parsed, rate=1e6, now=0.0)
+        expected += payload
+        delivered += b"".join(each[40:] for each in ends.cross())
+        if number == 24:
+            assert looked < 30
+    assert delivered == expected
+    assert ends.sent[-1].encoding in (records.Encoding.GROUP, records.Encoding.STREAM)
