@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 from ipaddress import IPv4Address
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ghost.compression import groups
+from ghost.compression import groups, zstd
 from ghost.compression.agreement import Agreement
 from ghost.compression.trains import SuperPacket, Train
 from ghost.constants import MAX_SYMBOL
@@ -167,8 +168,12 @@ def test_a_request_with_credentials_is_in_no_group() -> None:
 
 def test_a_group_of_nonsense_is_dropped_and_the_sender_told() -> None:
     delta = (b"\0", 1344)
+    bomb = zstd.compressor(zstd.QUICK, b"").compress(bytes(10 << 20))
     bodies = [
         b"",
+        groups.encode([delta, delta], b"\0\0" + bomb, is_new=True),
+        groups.encode([delta, delta], b"\x03\0" + bomb, is_new=True),  # a dictionary that is for packets only
+        groups.encode([delta, delta], b"\x09\0" + bomb, is_new=True),  # one that nobody has
         groups.encode([delta, delta], b"\0piece", is_new=False),  # of a stream that nobody has
         groups.encode([delta, delta], b"\x01\0piece", is_new=True),
         groups.encode([(b"\0\0", 5), delta], b"\0piece", is_new=False),
@@ -235,3 +240,29 @@ def test_trains_of_noise_are_cut_without_a_look_at_each_packet_while_their_flow_
             assert looked < 30
     assert delivered == expected
     assert ends.sent[-1].encoding in (records.Encoding.GROUP, records.Encoding.STREAM)
+
+
+@pytest.mark.parametrize("end", ["sender", "receiver"])
+def test_a_history_lost_at_either_end_heals(end: str) -> None:
+    ends, rng = Ends(), random.Random(1)
+    packets = segments(rng, [1344] * 40)
+    ends.carry(packets[:10])
+    if end == "sender":
+        ends.composer._streams.forget(0)
+        ends.carry(packets[10:20])
+    else:
+        ends.receiver._streams = Receiver(EVERYTHING)._streams
+        ends.queue(packets[10:20])
+        with pytest.raises(PeerError, match="reference"):
+            ends.cross()
+        ends._symbols += 1
+        for lost in ends.receiver.take_lost():
+            ends.composer.on_lost(lost)
+        while ends.composer.has_data:  # what was under way meanwhile is lost as on any path
+            with contextlib.suppress(PeerError):
+                ends.cross()
+            ends._symbols += 1
+        ends.receiver.take_packets()
+    ends.sent.clear()
+    ends.carry(packets[20:])
+    assert records.Encoding.GROUP in ends.encodings
