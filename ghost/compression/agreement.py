@@ -19,7 +19,7 @@ def offered(mode: str) -> int:
         return 0
     if mode == "headers" or not is_available():
         return hello.FEATURE_HEADERS
-    return hello.FEATURE_HEADERS | hello.FEATURE_ZSTD | hello.FEATURE_HISTORY | hello.FEATURE_DNS
+    return hello.FEATURE_HEADERS | hello.FEATURE_ZSTD | hello.FEATURE_HISTORY | hello.FEATURE_DNS | hello.FEATURE_GROUPS
 
 
 def streams_of(memory: int) -> int:
@@ -36,6 +36,8 @@ class Agreement:
     streams: int = 0
     dns: bool = False
     """Packets by themselves may build on the dictionary of DNS."""
+    groups: bool = False
+    """Several packets of a flow may share a piece of its history."""
 
     @classmethod
     def of(cls, features: int, streams: int) -> Agreement:
@@ -45,4 +47,5 @@ class Agreement:
             zstd=bool(features & hello.FEATURE_ZSTD),
             streams=streams if has_history else 0,
             dns=bool(features & hello.FEATURE_DNS),
+            groups=bool(has_history and features & hello.FEATURE_GROUPS),
         )

@@ -27,14 +27,14 @@ MAX_PAYLOAD: Final = 65535
 
 
 class _Held:
-    """A stream that the sender keeps, and the bytes that went into it."""
+    """A stream that the sender keeps, and the bytes that went into it and came out."""
 
-    __slots__ = ("stream", "effort", "fed", "restarts")
+    __slots__ = ("stream", "effort", "fed", "made", "restarts")
 
     def __init__(self, effort: zstd.Effort, kind: Kind, restarts: int) -> None:
         self.stream = zstd.compressor(effort, DICTIONARIES[kind])
         self.effort = effort
-        self.fed = 0
+        self.fed = self.made = 0
         self.restarts = restarts
 
     def suits(self, effort: zstd.Effort) -> bool:
@@ -70,11 +70,17 @@ class Streams:
             head = bytes((kind,))
         pieces = held.stream.compress(payload)
         held.fed += len(payload)
+        held.made += len(pieces)
         body = head + pad(pieces, ahead=len(head))
         if len(body) > len(payload) * (1 - _LEAST_GAIN):
             self.forget(lane)
             return None
         return bool(head), body
+
+    def ratio(self, lane: int) -> float:
+        """By how much what was fed to the lane's stream shrank; 0 before it has one."""
+        held = self._streams.get(lane)
+        return held.fed / held.made if held is not None else 0.0
 
     def forget(self, lane: int) -> None:
         held = self._streams.pop(lane, None)

@@ -43,6 +43,7 @@ HEADROOM: Final = 0.08  # seconds of the rate in flight beyond 1.6 round trips: 
 
 LEAST_HORIZON: Final = 0.020  # seconds: on shorter round trips batches and acknowledgements set the pace of news
 SPAN_PACKETS: Final = 10
+LONGEST_STEP: Final = 2 * FULL_PACKET / LEAST_RATE  # seconds from packet to packet at most, while no rate is known
 
 PROVING_PACKETS: Final = 3  # a queue so long is no shallow buffer's
 
@@ -245,6 +246,7 @@ class CongestionControl:
             arrived=arrived,
             acked_bytes=acked_bytes,
             window=window,
+            longest_step=LONGEST_STEP if self._start.is_assumed else 0.0,
             is_broken_by_pauses=self.mode is not Mode.START,
         )
         if self._excess.is_on_trial:

@@ -26,6 +26,9 @@ WASTE: Final = 0.07
 """Simulated at 30 % loss: 0.05 gives more goodput (+2 %) at twice the delay, 0.09 less delay for 3 % of goodput."""
 SERVO_INTERVAL: Final = 0.25  # seconds
 SERVO_STEP: Final = 0.1
+SERVO_PACKETS: Final = 4
+"""Fewer in an interval count for less, but wholly: one of one that was too much weighs as much as 13 that were not.
+Cut off at a step, a third of what arrived at 64 kbit/s taught nothing (simulated)."""
 MARGIN_FIRST: Final = 1.5
 MARGIN_MOST: Final = 1.5
 
@@ -94,8 +97,11 @@ class RepairPolicy:
         if is_app_limited:
             self._start_servo(now)
         elif now >= self._servo_at and self._arrived:
-            waste = self._redundant / self._arrived
-            step = max(-SERVO_STEP, min(SERVO_STEP, WASTE - waste))
+            step = WASTE - self._redundant / self._arrived
+            if self._arrived < SERVO_PACKETS:
+                step *= self._arrived / SERVO_PACKETS
+            else:
+                step = max(-SERVO_STEP, min(SERVO_STEP, step))
             self.margin = max(-MARGIN_MOST, min(MARGIN_MOST, self.margin + step))
             self._start_servo(now)
 

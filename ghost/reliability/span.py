@@ -45,17 +45,20 @@ class SpanRate:
         arrived: float,
         acked_bytes: int,
         window: float,
+        longest_step: float = 0.0,
         is_broken_by_pauses: bool = True,
     ) -> bool:
         """Measures over the last `window` seconds; False while arrivals do not reach back that far.
 
         A span with a pause of the application in it says what was sent rather than what the path can do, which is
-        enough for whoever wants the least that it can do.
+        enough for whoever wants the least that it can do. A path of which nothing is known may take `longest_step`
+        seconds from one packet to the next.
         """
         arrivals = self._arrivals
         if arrivals and (packet.number <= arrivals[-1].packet.number or arrived < arrivals[-1].arrived):
             return False
-        if arrivals and arrived - arrivals[-1].arrived > 2 * window:
+        step = arrived - arrivals[-1].arrived if arrivals else 0.0
+        if step > 2 * window and (step > longest_step or packet.time - arrivals[-1].packet.time > window):
             arrivals.clear()  # a silence between them is no measure of the path's rate
         arrivals.append(_Arrival(arrived, acked_bytes, packet))
         while len(arrivals) > 2 and arrivals[1].arrived <= arrived - window:

@@ -35,6 +35,8 @@ DEEP: Final = 0.1  # seconds, and two packets: more is a queue, whatever the jit
 QUIET_SAMPLES: Final = 16
 LEAST_SAMPLES: Final = 5
 USED: Final = 0.5  # of the rate must be sent, or a queue is not ours
+DISPROVED: Final = 2.0  # more sent than served by this share: what was assumed of the path is far too much
+THIN: Final = FULL_PACKET / 0.04  # bytes a second: below it even the least that is assumed is too much
 STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
 STANDING: Final = 2.0  # round trips with a queue: the application fills the path, though its window may limit it
 STANDING_NOISY: Final = 6.0
@@ -55,6 +57,7 @@ class Start:
     __slots__ = (
         "gain",
         "has_rate",
+        "is_assumed",
         "is_doubtful",
         "is_over",
         "_crowded_at",
@@ -81,6 +84,8 @@ class Start:
         self.gain = GAIN
         self.has_rate = False
         """Whether any rate was measured."""
+        self.is_assumed = True
+        """Whether the rate is still what was assumed at first, and the path was not seen to carry so much."""
         self.is_over = False
         self.is_doubtful = False
         """Whether it is over because of a delay that nobody's sending may explain: the rate is what it was."""
@@ -184,6 +189,9 @@ class Start:
                 average = self._end_round(rate, arrived, acked_bytes, span, delay, rtt, now)
             served = span.delivered / (1 - path_loss)
             believed = min(span.rate, GAIN * self._round_rate, served if has_queue else span.rate)
+            if self.is_assumed and self._is_used and span.stretch > DISPROVED and span.rate < THIN:
+                rate = span.rate  # sent at what was assumed, and served at this
+            self.is_assumed = self.is_assumed and rate > believed
             rate = max(rate, believed)
             self.has_rate = True
             is_stretched = span.stretch > STRETCH + jitter / window

@@ -14,7 +14,7 @@ from ghost.tunnel.composer import Composer
 from ghost.tunnel.receiver import Receiver
 from ghost.wire import frames, inner
 
-EVERYTHING = Agreement(headers=True, zstd=True, streams=16, dns=True)
+EVERYTHING = Agreement(headers=True, zstd=True, streams=16, dns=True, groups=True)
 
 
 class Carried(NamedTuple):

@@ -13,10 +13,11 @@ large for an empty symbol.
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import Final
 
-from ghost.compression import exchange, tcp, zstd
+from ghost.compression import exchange, groups, tcp, zstd
 from ghost.compression.agreement import Agreement
 from ghost.compression.dictionaries import Kind, kind_of
 from ghost.compression.leads import LARGEST_LEAD
@@ -40,7 +41,7 @@ HEADERS_BELOW: Final = 2.5e6
 """Bytes a second from which the headers of a flow that does not shrink are left as they are: they are 3 % of it, while
 5 us a packet at each end are what counts then. Where the kernel hands over trains, a header costs next to nothing."""
 RATE_SHARE: Final = 1 / 1024  # of a packet in the average rate: what is hoped for while a rate is found must not count
-GAIN_SHARE: Final = 1 / 32  # of a packet in the average of what compression gains
+GAIN_SHARE: Final = 1 / 8  # of a packet in the average of what compression gains
 LEAST_GAIN: Final = 1.25  # from which queues are measured anew: headers alone gain less
 SMALLEST_STREAMED: Final = 32  # bytes of payload
 MAX_SUSPECTS: Final = 1024
@@ -68,10 +69,12 @@ class Composer:
         "largest_symbol",
         "saved_by_headers",
         "saved_by_payload",
+        "_behind",
         "_compressor",
         "_flows",
         "_gain",
         "_has_dns",
+        "_has_groups",
         "_has_headers",
         "_queue",
         "_rate",
@@ -88,10 +91,14 @@ class Composer:
         self.saved_by_headers = 0
         """Bytes, as below."""
         self.saved_by_payload = 0
+        self._behind: deque[_Staged] = (
+            deque()
+        )  # taken with the one whose turn it is, and what could not be told with it
         self._compressor = PacketCompressor() if agreement.zstd else None
         self._flows = FlowTable()
         self._gain = 1.0  # bytes of inner packets for one sent: queues are measured in the former
         self._has_dns = agreement.dns
+        self._has_groups = agreement.groups
         self._has_headers = agreement.headers
         self._queue = FlowQueue()
         self._rate = self._usual_rate = 0.0
@@ -103,7 +110,7 @@ class Composer:
     @property
     def has_data(self) -> bool:
         """Whether there is anything to compose a symbol of."""
-        return self._staged is not None or self._queue.bytes > 0
+        return self._staged is not None or bool(self._behind) or self._queue.bytes > 0
 
     @property
     def queued_bytes(self) -> int:
@@ -122,7 +129,7 @@ class Composer:
         flow = self._flows.find(inner, now, size=len(packet), rate=rate)
         if flow.is_tcp and not inner.is_pure_ack:
             flow.dialogue.on_segment(packet, now)
-            flow.beginning.on_segment(tcp_sequence(packet), now + flow.queued_bytes / rate)
+            flow.beginning.on_segment(tcp_sequence(packet), now + flow.queued_bytes / (rate * self._gain))
         flow.is_background = is_background(packet)
         is_sparse = inner.protocol != TCP and flow.is_sparse_with(len(packet), now)
         flow.is_stream = not (flow.is_tcp or is_sparse or flow.is_crowd)
@@ -131,15 +138,15 @@ class Composer:
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         self._rate = rate
         self._usual_rate += (rate - self._usual_rate) * RATE_SHARE
-        self._queue.push(flow, packet, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
+        self._queue.push(flow, packet, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0)
         return None
 
     def add_train(self, train: Train, inner: Inner, *, rate: float, now: float) -> None:
         """Queues the segments of a train, as `add` does with packets that are not prompt."""
         self._rate = rate
         flow = self._flows.find(inner, now)
-        flow.beginning.on_segment(train.sequence, now + flow.queued_bytes / rate)
-        self._queue.push(flow, train, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
+        flow.beginning.on_segment(train.sequence, now + flow.queued_bytes / (rate * self._gain))
+        self._queue.push(flow, train, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0)
 
     def beginning(self, key: bytes) -> Beginning | None:
         """That of the flow with this key, if packets of it have come lately."""
@@ -249,7 +256,10 @@ class Composer:
         return records.encode(records.Record(encoding, True, True, records.UNORDERED, 0, body), is_sized=False)
 
     def _stage(self) -> _Staged | None:
-        flow = self._queue.head()
+        if self._behind:
+            self._staged = self._behind.popleft()
+            return self._staged
+        waiting, flow = self._queue.bytes, self._queue.head()
         if flow is None:
             return None
         train = self._queue.train(flow)
@@ -261,7 +271,8 @@ class Composer:
             encoding, body = self._compress(flow, packet)
         if train is not None:
             train.header = flow.lane.header
-        self._gain += (len(packet) / (len(body) + 1) - self._gain) * GAIN_SHARE
+        taken, made = waiting - self._queue.bytes, len(body) + 1 + sum(len(staged.body) for staged in self._behind)
+        self._gain += (taken / made - self._gain) * min(1.0, taken / len(packet) * GAIN_SHARE)
         if flow.is_stream:
             flow.lane.header = None  # the receiver will see a packet in this lane that no TCP header can build on
         self._staged = _Staged(flow, encoding, body)
@@ -270,12 +281,11 @@ class Composer:
     def _plain_train(self) -> tuple[Flow, Train] | None:
         """The train whose turn it is, if its next segment fills a symbol of its own, is a delta of one byte, and is not
         to be compressed."""
-        flow = self._queue.head() if self._staged is None else None
+        flow = self._queue.head() if self._staged is None and not self._behind else None
         train = self._queue.train(flow) if flow is not None else None
         if flow is None or train is None:
             return None
-        is_fast = self._compressor is None or self._rate >= EFFORTS[-1][0]
-        if not is_fast or not self.largest_symbol < 2 * train.segment_size < 2 * (
+        if (self._tries(flow) and not flow.shrinkage.rest) or not self.largest_symbol < 2 * train.segment_size < 2 * (
             self.largest_symbol - LARGEST_RECORD_HEAD
         ):
             return None
@@ -284,10 +294,15 @@ class Composer:
             return flow, train
         return (flow, train) if self._has_headers and last is not None and train.follow(last) else None
 
+    def _tries(self, flow: Flow) -> bool:
+        """Whether some of the flow's packets are compressed, or tried: those behind the ones that it may rest."""
+        return self._compressor is not None and not flow.is_crowd and self._rate < EFFORTS[-1][0]
+
     def _cut(self, flow: Flow, train: Train, count: int) -> list[bytes]:
         """Plain segments of a train as symbols. The hot path of a transfer, hence by the run."""
-        before = len(train)
-        bodies = self._queue.take(flow, train, count)
+        before, tries = len(train), self._tries(flow)
+        bodies = self._queue.take(flow, train, min(count, flow.shrinkage.rest) if tries else count)
+        flow.shrinkage.rest -= len(bodies) if tries else 0
         lane = flow.lane
         lane.header = train.header
         start = lane.take_sequences(len(bodies))
@@ -300,7 +315,9 @@ class Composer:
             for sequence, body in enumerate(bodies, start)
         ]
 
-    def _pack_in_order(self, flow: Flow, packet: bytes, *, in_train: bool) -> tuple[int, bytes]:
+    def _pack_in_order(
+        self, flow: Flow, packet: bytes, *, in_train: bool, may_gather: bool = True
+    ) -> tuple[int, bytes]:
         lane = flow.lane
         if not in_train and self._usual_rate >= HEADERS_BELOW and (self._compressor is None or flow.shrinkage.rest > 1):
             flow.shrinkage.rest = max(0, flow.shrinkage.rest - 1)  # with the last of them there is a header again
@@ -312,29 +329,62 @@ class Composer:
             return records.Encoding.PLAIN, packet
         delta, payload, lane.header = packed
         self.saved_by_headers += len(packet) - len(payload) - len(delta)
-        encoding, body = self._pack_payload(flow, payload)
-        return encoding, delta + body
+        effort = self._effort(flow, payload)
+        if effort is None:
+            return records.Encoding.DELTA, delta + payload
+        members = [(delta, payload)]
+        odd = self._gather(flow, members) if may_gather and self._has_groups else None
+        encoding, body = self._pack_stream(flow, members, effort)
+        if odd is not None:
+            self._behind.append(_Staged(flow, *self._pack_in_order(flow, odd, in_train=True, may_gather=False)))
+        return encoding, body
 
-    def _pack_payload(self, flow: Flow, payload: bytes) -> tuple[int, bytes]:
-        """Of a TCP segment whose header is sent as a delta."""
+    def _effort(self, flow: Flow, payload: bytes) -> zstd.Effort | None:
+        """What this payload of a TCP segment is worth whose header is sent as a delta; None where it stays as it is."""
         if len(payload) < SMALLEST_STREAMED:
             flow.watch.note(payload)  # a name and a password are short
-            return records.Encoding.DELTA, payload
+            return None
         if self._compressor is None or flow.is_crowd or not flow.shrinkage.is_due():
-            return records.Encoding.DELTA, payload
+            return None
         if looks_random(payload):
             flow.shrinkage.note(did_shrink=False)
-            return records.Encoding.DELTA, payload
+            return None
         effort = next((effort for limit, effort in EFFORTS if self._rate < limit), None)
         if effort is None or not flow.watch.note(payload) or flow.key in self._suspects:
-            return records.Encoding.DELTA, payload
+            return None
+        return effort
+
+    def _gather(self, flow: Flow, members: list[tuple[bytes, bytes]]) -> bytes | None:
+        """Adds (delta, payload) of packets that wait behind until they fill a symbol together; returns one that was
+        taken from the queue and must be told by itself."""
+        lane = flow.lane
+        room = self.largest_symbol * self._streams.ratio(lane.flow_id) - len(members[0][1])
+        while flow.packets and room > 0 and len(members) < groups.MOST:
+            packet = self._queue.pop(flow)
+            packed = tcp.compress(lane.header, packet) if lane.header is not None else None
+            if packed is None or len(packed[0]) > groups.LONGEST_DELTA or self._effort(flow, packed[1]) is None:
+                return packet
+            delta, payload, lane.header = packed
+            self.saved_by_headers += len(packet) - len(payload) - len(delta)
+            members.append((delta, payload))
+            room -= len(payload)
+        return None
+
+    def _pack_stream(self, flow: Flow, members: list[tuple[bytes, bytes]], effort: zstd.Effort) -> tuple[int, bytes]:
+        """The payloads as the next piece of the flow's history. Where that does not pay all but the first go behind."""
+        payload = b"".join(payload for _, payload in members)
         packed = self._streams.compress(flow.lane.flow_id, payload, effort=effort, kind=kind_of(payload))
         flow.shrinkage.note(did_shrink=packed is not None)
         if packed is None:
-            return records.Encoding.DELTA, payload
-        is_new, body = packed
-        self.saved_by_payload += len(payload) - len(body)
-        return records.Encoding.STREAM_START if is_new else records.Encoding.STREAM, body
+            first, *others = [delta + payload for delta, payload in members]
+            self._behind.extend(_Staged(flow, records.Encoding.DELTA, body) for body in others)
+            return records.Encoding.DELTA, first
+        is_new, piece = packed
+        self.saved_by_payload += len(payload) - len(piece)
+        if len(members) > 1:
+            heads = [(delta, len(payload)) for delta, payload in members]
+            return records.Encoding.GROUP, groups.encode(heads, piece, is_new=is_new)
+        return records.Encoding.STREAM_START if is_new else records.Encoding.STREAM, members[0][0] + piece
 
     def _pack_alone(self, flow: Flow, packet: bytes) -> tuple[int, bytes]:
         parsed = exchange.parse(packet)

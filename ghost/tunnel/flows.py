@@ -231,7 +231,7 @@ class FlowQueue:
         self._new: deque[Flow] = deque()
         self._old: deque[Flow] = deque()
 
-    def push(self, flow: Flow, packet: bytes | Train, *, rate: float) -> bool:
+    def push(self, flow: Flow, packet: bytes | Train, *, rate: float, gain: float = 1.0) -> bool:
         """Queues the packet, or drops it where the flow's or the whole queue's bound is reached; of a train the end.
 
         A TCP flow is not cut off there, which in slow start costs it half a window and seconds to recover: it loses
@@ -239,9 +239,9 @@ class FlowQueue:
         """
         size = len(packet)
         seconds = max(MAX_QUEUE_SECONDS, self.round_trip)
-        limit = max(LEAST_QUEUE, rate * seconds)
+        limit = gain * max(LEAST_QUEUE, rate * seconds)
         if flow.is_tcp and flow.queued_bytes + size > limit:
-            limit = max(1.5 * LEAST_QUEUE, PATIENCE * rate * seconds)
+            limit = gain * max(1.5 * LEAST_QUEUE, PATIENCE * rate * seconds)
             hint = flow.take_hint() if flow.packets else 0
             self.bytes -= hint
             self.dropped += hint > 0

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from ghost.compression import exchange, tcp
+from ghost.compression import exchange, groups, tcp
 from ghost.compression.agreement import Agreement
 from ghost.compression.credentials import METHOD_SIZE, METHODS, has_mark
 from ghost.compression.dictionaries import Kind
@@ -88,6 +88,7 @@ class Receiver:
         self._prompts_seen = ReplayWindow()
         self._compressor = PacketCompressor() if agreement.zstd else None
         self._has_dns = agreement.dns
+        self._has_groups = agreement.groups
         self._has_headers = agreement.headers
         self._references = ReferenceTable()
         self._streams = StreamTable(agreement.streams)
@@ -328,7 +329,10 @@ class Receiver:
                 return
             self._depart(flow)
         try:
-            self._packets.append(self._restore(flow_id, flow, encoding, body))
+            if encoding == Encoding.GROUP:
+                self._packets += self._restore_group(flow_id, flow, body)
+            else:
+                self._packets.append(self._restore(flow_id, flow, encoding, body))
         except PeerError as error:
             self._fault = self._fault or error
             if flow is not None:
@@ -386,6 +390,24 @@ class Receiver:
             flow.coach = None
             self._packets.append(packet)
 
+    def _restore_group(self, flow_id: int, flow: _FlowOrder | None, body: bytes) -> list[bytes]:
+        header = _header(flow) if flow is not None else None
+        if not self._has_groups or flow is None:
+            raise PeerError("malformed")
+        group = groups.decode(body)
+        payloads = self._streams.expand(flow_id, group.piece, is_new=group.is_new)
+        if header is None:
+            raise PeerError("reference")
+        if sum(size for _, size in group.members) != len(payloads):
+            raise PeerError("malformed")
+        packets, at = [], 0
+        for delta, size in group.members:
+            packet, header = tcp.restore(header, delta, expand=partial(_fill, payloads[at : at + size]))
+            packets.append(packet)
+            at += size
+        flow.header = header
+        return packets
+
     def _restore(self, flow_id: int, flow: _FlowOrder | None, encoding: int, body: bytes) -> bytes:
         """The packet; `flow` is the one in whose order it came."""
         if encoding in _DELTAS:
@@ -436,6 +458,13 @@ class Receiver:
         if self._compressor is None:
             raise PeerError("malformed")
         return self._compressor.decompress(body, kind)
+
+
+def _fill(payload: bytes, rest: bytes) -> bytes:
+    """The payload of a header whose delta is all that there is."""
+    if rest:
+        raise PeerError("malformed")
+    return payload
 
 
 def _is_stream(record: records.Record) -> bool:

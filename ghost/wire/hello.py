@@ -19,8 +19,10 @@ PROOF_SIZE = 32
 FEATURE_ZSTD = 1 << 0
 FEATURE_HEADERS = 1 << 1
 FEATURE_HISTORY = 1 << 2
-FEATURE_DNS = 1 << 3
 """Streams of history for ordered flows, and version 1 of the dictionaries."""
+FEATURE_DNS = 1 << 3
+FEATURE_GROUPS = 1 << 4
+"""Several packets in one piece of a stream."""
 
 _VERSION, _CONNECTION_ID, _TOKEN, _TIMESTAMP, _INVITE, _PROOF, _FEATURES = range(1, 8)
 _INTERFACE, _GATEWAY, _REFUSAL, _RESUMED, _STREAMS = range(8, 13)

@@ -39,6 +39,8 @@ class Encoding(IntEnum):
     """The same with the payload as the next piece of the flow's stream of history."""
     STREAM_START = 5
     """The same with the first piece of a new one."""
+    GROUP = 7
+    """Several packets of which each would be a STREAM: ghost.compression.groups."""
     ALONE = 4
     """The header in its short form, of UDP or an echo."""
     ALONE_ZSTD = 6

@@ -7,7 +7,7 @@ import pytest
 from ghost.chaos.spec import LinkSpec, parse
 from ghost.simulation.measure import QueueWatch, percentile
 from ghost.simulation.pair import Pair
-from ghost.simulation.workloads import Saturate
+from ghost.simulation.workloads import Bulk, Saturate
 
 RATE = 10e6
 LINK = "rate=10mbit,delay=50ms,queue=100ms"
@@ -33,6 +33,17 @@ def offered_bps(pair: Pair, seconds: float) -> float:
 def test_the_link_is_full_after_two_seconds_whatever_it_loses(loss: int) -> None:
     pair, _ = saturated(f"{LINK},loss={loss}%", 2)
     assert offered_bps(pair, 3) == pytest.approx(RATE, rel=0.06)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_path_far_thinner_than_was_assumed_is_not_flooded(seed: int) -> None:
+    pair = Pair(parse("rate=64kbit,delay=300ms,queue=1000ms,loss=5%"), seed=seed)
+    pair.run_until_connected()
+    pair.applications.append(Bulk(pair, is_download=True))
+    pair.run(60)
+    stats = pair.down.stats
+    assert 0.85 < stats.in_bytes * 8 / pair.now / 64e3 < 1.1
+    assert stats.queue_dropped < 0.05 * stats.in_packets
 
 
 def test_jitter_is_not_taken_for_a_queue() -> None:

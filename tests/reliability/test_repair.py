@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ghost.constants import FULL_PACKET, MAX_MEMBERS
-from ghost.reliability.repair import LEAST_LOSS, LEAST_WINDOW, RepairPolicy, coding_window
+from ghost.reliability.repair import LEAST_LOSS, LEAST_WINDOW, MARGIN_MOST, RepairPolicy, coding_window
 
 MEGABIT = 125_000.0  # bytes a second
 
@@ -49,3 +49,20 @@ def test_the_coding_window_shrinks_with_what_it_costs_and_is_none_where_it_does_
     assert windows == sorted(windows, reverse=True)
     assert all(window == 0 or window >= LEAST_WINDOW for window in windows)
     assert coding_window(0.5, 1e6 * FULL_PACKET) == 0
+
+
+@pytest.mark.parametrize(("arrivals", "share", "way"), [(1, 0.3, -1), (1, 0.0, 1), (2, 0.2, -1), (40, 0.3, -1)])
+def test_what_is_too_much_lowers_the_margin_however_few_packets_an_interval_has(
+    arrivals: int, share: float, way: int
+) -> None:
+    policy = RepairPolicy(0.0)
+    policy.margin = 0.0
+    arrived = redundant = 0
+    for interval in range(1, 200):
+        arrived += arrivals
+        redundant = int(arrived * share)
+        policy.on_ack(
+            sources=0, repairs=0, missing=0, rank=0, late=0.0,
+            arrived=arrivals, redundant=redundant, is_app_limited=False, now=interval * 0.3,
+        )  # fmt: skip
+    assert policy.margin == pytest.approx(way * MARGIN_MOST, abs=0.1)

@@ -92,3 +92,15 @@ def test_a_pause_of_the_sender_is_not_taken_for_a_slow_path() -> None:
         sent.time += late
         if span.update(sent, arrived=5 + number * GAP + late, acked_bytes=0, window=WINDOW):
             assert span.rate == pytest.approx(BOTTLENECK, rel=0.02)
+
+
+def test_a_step_is_no_silence_where_the_next_packet_was_sent_right_behind() -> None:
+    """A path far thinner than was assumed takes longer for a packet than the window that was assumed for it."""
+    span, step = SpanRate(), 3 * WINDOW
+    for number in range(6):
+        span.update(packet(number), arrived=number * step, acked_bytes=0, window=WINDOW, longest_step=2 * step)
+    assert span.rate == pytest.approx(SIZE / step)
+    span.forget()
+    for number in range(6, 12):
+        late = packet(number, gap=step)
+        assert not span.update(late, arrived=number * step, acked_bytes=0, window=WINDOW, longest_step=2 * step)
