@@ -129,14 +129,14 @@ class Composer:
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         self._rate = rate
         self._usual_rate += (rate - self._usual_rate) * RATE_SHARE
-        self._queue.push(flow, packet, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
+        self._queue.push(flow, packet, rate=rate * self._gain if self._gain > LEAST_GAIN else rate, now=now)
         return None
 
     def add_train(self, train: Train, inner: Inner, *, rate: float, now: float) -> None:
         """Queues the segments of a train, as `add` does with packets that are not prompt."""
         self._rate = rate
         flow = self._flows.find(inner, now)
-        self._queue.push(flow, train, rate=rate * self._gain if self._gain > LEAST_GAIN else rate)
+        self._queue.push(flow, train, rate=rate * self._gain if self._gain > LEAST_GAIN else rate, now=now)
 
     def on_round_trip(self, seconds: float) -> None:
         """The path's is so long: queues are measured by it."""
