@@ -95,6 +95,7 @@ class CongestionControl:
         "guilty",
         "rate",
         "pacing_rate",
+        "packet_size",
         "delay",
         "queue",
         "_span",
@@ -131,6 +132,8 @@ class CongestionControl:
         """How often a loss put the rate on trial, and how often the rate was found to be its cause."""
         self.rate = INITIAL_PACKETS * FULL_PACKET / INITIAL_RTT
         self.pacing_rate = 0.0
+        self.packet_size = FULL_PACKET
+        """Bytes of the largest packets that are sent now: the standing queue is measured in them."""
         self.delay = QueueDelay()
         self.queue = 0.0
         """Seconds of queue that is ours, as far as it can be told."""
@@ -166,7 +169,7 @@ class CongestionControl:
     @property
     def target(self) -> float:
         """Seconds of standing queue to keep."""
-        packet_time = FULL_PACKET / self.rate
+        packet_time = self.packet_size / self.rate
         return min(max(TARGET_PACKETS * packet_time, LEAST_TARGET), max(MOST_TARGET, packet_time))
 
     @property

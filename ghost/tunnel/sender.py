@@ -327,7 +327,7 @@ class Sender:
         """
         if self.probing.owed or self._coding_window() or self._may_send_prompts(now) or not self._may_send_bulk(now):
             return []
-        if self._is_repair_due():
+        if self._is_repair_due() or self.composer.has_short_symbols:
             return []
         room_beside = self._largest_plaintext - len(head()) - frames.SYMBOL_OVERHEAD if head else 0
         least = max(room_beside, self.composer.largest_symbol // 2)  # shorter ones may be patient
@@ -488,7 +488,7 @@ class Sender:
         return self._append_again(parts, room, self._window.floor)
 
     def _append_new(self, parts: list[bytes], room: int) -> int | None:
-        room = min(room - frames.SYMBOL_OVERHEAD, self.composer.largest_symbol)
+        room = min(room - frames.SYMBOL_OVERHEAD, self.composer.new_symbol)
         payload = b"" if self._window.is_full else self.composer.compose(room)
         if not payload:
             return None
@@ -658,7 +658,8 @@ class Sender:
         if largest < news.largest or acked[0].number < news.packet.number:
             return
         self.rtt.update(news.time - news.packet.time, ack_delay=news.ack_delay, now=now)
-        self.composer.on_round_trip(self.rtt.smoothed)
+        self.composer.on_round_trip(self.rtt.smoothed, now)
+        self.congestion.packet_size = self.composer.new_symbol + SYMBOL_PACKET_OVERHEAD
         if news.arrived is None:
             return
         self.congestion.on_ack(
