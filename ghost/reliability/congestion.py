@@ -198,7 +198,12 @@ class CongestionControl:
         """Whether losses are now more likely the queue's than the path's."""
         if self.mode is Mode.START and self._start.is_crowded(self._smoothed_rtt):
             return True
-        return self._rivalry.is_on or self.queue > CONGESTED + 2 * self.target + self.noise
+        return self._rivalry.is_on or self.has_long_queue
+
+    @property
+    def has_long_queue(self) -> bool:
+        """Whether more than what we want stands there, and more than noise."""
+        return self.queue > CONGESTED + 2 * self.target + self.noise
 
     @property
     def noise(self) -> float:

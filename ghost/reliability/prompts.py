@@ -2,7 +2,8 @@
 
 Each gets an id, is sent ahead of everything else, and is copied ahead of loss as often as the measured loss asks for;
 copies are spaced in time, because losses come in bursts, and paid from a share of the path's rate, because copies
-that flood a thin link lose more than they save. One that is lost all the same is sent again while it is still worth
+that flood a thin link lose more than they save. Where nothing but prompts was sent that rate is a guess: it is too high
+if a queue grows all the same, and then what arrives is what the path carries. One that is lost all the same is sent again while it is still worth
 having, and a record that a newer one has made stale (a TCP acknowledgement) never is.
 
 A record may be held: it leaves with any datagram that leaves anyway, or by itself when its time has come, or never, if
@@ -18,6 +19,8 @@ import math
 from collections import OrderedDict, deque
 from typing import Final
 
+from ghost.constants import PACKET_OVERHEAD
+
 RESIDUAL: Final = 0.0035
 HEAVY_LOSS, HEAVY_RESIDUAL = 0.4, 0.001
 """From that loss on less may be left, because what is sent again after its loss is lost again too often."""
@@ -28,6 +31,9 @@ BURSTY: Final = 1.6  # times the runs that chance makes
 BURST_COPIES: Final = 4  # in bursts further copies die together with the first ones
 BUDGET_SHARE: Final = 0.25  # of the pacing rate
 BUDGET_SECONDS: Final = 0.5  # how long unused budget keeps
+COPY_OVERHEAD: Final = PACKET_OVERHEAD + 28 + 3  # bytes of IPv4, UDP, datagram and frame around a copy
+MEASURED_SECONDS: Final = 0.5  # of a queue, in which what arrives is counted
+TRUST: Final = 10.0  # seconds without a queue after which a path may carry twice as much
 
 LIFETIME: Final = 1.0  # seconds beyond four round trips: a DNS client asks again after one, a voice frame is worthless
 MAX_WAITING_BYTES: Final = 256 << 10
@@ -69,10 +75,37 @@ class PromptRecord:
         self.is_settled = False  # acknowledged, stale or given up: nothing of it is sent any more
 
 
+class CarriedRate:
+    """What a path carries at most, in bytes a second, as far as a queue of nothing but prompts has told."""
+
+    __slots__ = ("rate", "_arrived", "_since", "_until")
+
+    def __init__(self) -> None:
+        self.rate = math.inf
+        self._arrived = 0
+        self._since: float | None = None  # a queue shows
+        self._until = 0.0
+
+    def update(self, *, has_queue: bool, arrived: int, loss: float, now: float) -> None:
+        """`has_queue`: one that prompts alone have made. `arrived` bytes so far."""
+        if not has_queue:
+            self._since = None
+            if now - self._until > TRUST:
+                self.rate *= 2
+                self._until = now
+        elif self._since is None:
+            self._since, self._arrived = now, arrived
+        elif now - self._since >= MEASURED_SECONDS:
+            self.rate = (arrived - self._arrived) / (now - self._since) / (1 - min(loss, 0.9))
+            self._since, self._arrived = now, arrived
+            self._until = now
+
+
 class PromptSender:
     """Prompt records in the order in which they should leave."""
 
     __slots__ = (
+        "carried",
         "dropped",
         "next_id",
         "_waiting",
@@ -86,6 +119,7 @@ class PromptSender:
     )
 
     def __init__(self, now: float) -> None:
+        self.carried = CarriedRate()
         self.dropped = 0
         self.next_id = 0
         """Of the next record, unless it is dropped."""
@@ -162,11 +196,12 @@ class PromptSender:
         record.in_flight += 1
         record.is_near = False
         record.copies_left = max(0, record.copies_left - 1)
-        share = rate * BUDGET_SHARE
+        share = min(rate, self.carried.rate) * BUDGET_SHARE
+        cost = len(record.data) + COPY_OVERHEAD
         self._budget = min(self._budget + (now - self._at) * share, share * BUDGET_SECONDS)
         self._at = now
-        if record.copies_left > 0 and record.stale_key is None and self._budget >= len(record.data):
-            self._budget -= len(record.data)
+        if record.copies_left > 0 and record.stale_key is None and self._budget >= cost:
+            self._budget -= cost
             self._copies.append((now + COPY_GAP, record))
         else:
             record.copies_left = 0

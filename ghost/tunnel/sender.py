@@ -672,6 +672,12 @@ class Sender:
             now=now,
         )
         self._pacer.rate = self.congestion.pacing_rate
+        self._prompts.carried.update(
+            has_queue=self.congestion.has_long_queue and not self.composer.has_data,
+            arrived=self._in_flight.acked_bytes,
+            loss=self.loss_rate.rate,
+            now=now,
+        )
 
     def _on_lost(self, lost: list[SentPacket]) -> None:
         self.lost_packets += len(lost)

@@ -11,13 +11,17 @@ from ghost.reliability.prompts import (
     BUDGET_SHARE,
     BURST_COPIES,
     COPY_GAP,
+    COPY_OVERHEAD,
     HEAVY_LOSS,
     HEAVY_RESIDUAL,
     LIFETIME,
     MAX_COPIES,
     MAX_IN_FLIGHT,
     MAX_WAITING_BYTES,
+    MEASURED_SECONDS,
     RESIDUAL,
+    TRUST,
+    CarriedRate,
     PromptSender,
     copies_for,
 )
@@ -93,9 +97,9 @@ def test_copies_stay_within_their_share_of_a_thin_path() -> None:
         now = 1.0 + step * 0.02
         sender.push(bytes(size), now=now, stale_key=None)
         sent += sent_between(sender, start=now, end=now + 0.019, copies=8, rate=rate)
-    copies = (len(sent) - 1000) * size
+    copies = (len(sent) - 1000) * (size + COPY_OVERHEAD)
     budget = rate * BUDGET_SHARE
-    assert 0.8 * budget * 20 <= copies <= budget * (20 + BUDGET_SECONDS) + size
+    assert 0.8 * budget * 20 <= copies <= budget * (20 + BUDGET_SECONDS) + size + COPY_OVERHEAD
 
 
 def test_a_lost_record_is_sent_again_only_when_no_copy_is_under_way() -> None:
@@ -195,3 +199,34 @@ def test_what_is_held_gives_way_to_one_in_a_hurry() -> None:
     sender.push(b"gap", now=1.0, stale_key=b"flow")
     left = [record.data for _ in range(2) if (record := sender.next_record(1.0, SRTT)) is not None]
     assert left == [b"gap"]
+
+
+def test_a_queue_of_prompts_alone_tells_what_the_path_carries() -> None:
+    carried = CarriedRate()
+    for step in range(11):
+        carried.update(has_queue=step > 0, arrived=800 * step, loss=0.2, now=1 + 0.1 * step)
+    assert carried.rate == pytest.approx(800 / 0.1 / 0.8)
+    carried.update(has_queue=False, arrived=9000, loss=0.2, now=2.5)
+    assert carried.rate == pytest.approx(10_000), "an empty queue says nothing yet"
+    carried.update(has_queue=False, arrived=9000, loss=0.2, now=2.5 + TRUST)
+    assert carried.rate == pytest.approx(20_000)
+
+
+def test_without_a_queue_nothing_is_known() -> None:
+    carried = CarriedRate()
+    for step in range(100):
+        carried.update(has_queue=step % 3 == 0, arrived=step, loss=0.0, now=step * 0.1)
+    assert carried.rate == math.inf
+
+
+def test_what_a_path_carries_bounds_its_copies_whatever_its_rate_is_guessed_at() -> None:
+    sender, size = PromptSender(0.0), 100
+    for step in range(2):
+        sender.carried.update(has_queue=True, arrived=4000 * step, loss=0.0, now=step * MEASURED_SECONDS)
+    sent = []
+    for step in range(1000):
+        now = 1.0 + step * 0.02
+        sender.push(bytes(size), now=now, stale_key=None)
+        sent += sent_between(sender, start=now, end=now + 0.019, copies=8)
+    copies = (len(sent) - 1000) * (size + COPY_OVERHEAD)
+    assert 0 < copies <= 8000 * BUDGET_SHARE * (20 + BUDGET_SECONDS) + RATE * BUDGET_SHARE * BUDGET_SECONDS
