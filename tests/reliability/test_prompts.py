@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -12,6 +13,7 @@ from ghost.reliability.prompts import (
     BURST_COPIES,
     COPY_GAP,
     COPY_OVERHEAD,
+    FIRST_GAP,
     HEAVY_LOSS,
     HEAVY_RESIDUAL,
     LIFETIME,
@@ -31,13 +33,13 @@ RATE = 1e6  # bytes a second
 
 
 def sent_between(
-    sender: PromptSender, *, start: float, end: float, copies: int, rate: float = RATE
+    sender: PromptSender, *, start: float, end: float, copies: int, rate: float = RATE, is_bursty: bool = False
 ) -> list[tuple[float, int]]:
     """(time, prompt id) of everything that leaves, with a driver that wakes when it is asked to."""
     sent, now = [], start
     while now <= end:
         while (record := sender.next_record(now, SRTT)) is not None:
-            sender.on_sent(record, now=now, copies=copies, rate=rate)
+            sender.on_sent(record, now=now, copies=copies, rate=rate, is_bursty=is_bursty)
             sent.append((now, record.prompt_id))
         due = sender.next_time()
         if due is None:
@@ -76,16 +78,27 @@ def test_records_leave_in_their_order() -> None:
     assert sender.next_time() is None
 
 
-def test_copies_are_spaced_in_time_and_counted() -> None:
-    sent = sent_between(pushed(b"x" * 100), start=1.0, end=2.0, copies=5)
+@pytest.mark.parametrize("is_bursty", [False, True])
+def test_copies_are_spaced_in_time_and_counted(is_bursty: bool) -> None:
+    sent = sent_between(pushed(b"x" * 100), start=1.0, end=2.0, copies=5, is_bursty=is_bursty)
     assert [prompt_id for _, prompt_id in sent] == [0] * 5
-    times = [time for time, _ in sent]
-    assert times == pytest.approx([1.0 + COPY_GAP * copy for copy in range(5)])
+    gaps = [later - time for (time, _), (later, _) in pairwise(sent)]
+    assert gaps == pytest.approx([COPY_GAP if is_bursty else FIRST_GAP, *[COPY_GAP] * 3])
+
+
+def test_a_first_copy_passes_the_later_copies_of_others() -> None:
+    sender = pushed(b"a")
+    early = sent_between(sender, start=1.0, end=1.0 + 1.5 * FIRST_GAP, copies=3)
+    now = 1.0 + FIRST_GAP + COPY_GAP / 2
+    sender.push(b"b", now=now, stale_key=None)
+    late = sent_between(sender, start=now, end=2.0, copies=3)
+    assert [prompt_id for _, prompt_id in early + late] == [0, 0, 1, 1, 0, 1]
+    assert [time for time, _ in late] == sorted(time for time, _ in late)
 
 
 def test_an_acknowledgement_ends_the_copies() -> None:
     sender = pushed(b"x")
-    assert len(sent_between(sender, start=1.0, end=1.0 + COPY_GAP * 1.5, copies=8)) == 2
+    assert len(sent_between(sender, start=1.0, end=1.0 + FIRST_GAP * 1.5, copies=8)) == 2
     sender.on_acked(0)
     assert sent_between(sender, start=1.01, end=2.0, copies=8) == []
 

@@ -246,7 +246,7 @@ def test_a_queue_that_never_empties_tells_its_sender_long_before_it_is_full() ->
     for _ in range(150):
         queue.push(flow, bytes(1000), rate=rate, now=now)
     assert queue.dropped == 0
-    for step in range(1000):  # as much leaves as comes
+    for _ in range(2000):  # as much leaves as comes
         now += 0.001
         queue.push(flow, bytes(1000), rate=rate, now=now)
         queue.head()
