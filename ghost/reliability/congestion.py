@@ -169,7 +169,10 @@ class CongestionControl:
     @property
     def target(self) -> float:
         """Seconds of standing queue to keep."""
-        packet_time = self.packet_size / self.rate
+        return self._target_of(self.packet_size)
+
+    def _target_of(self, packet_size: int) -> float:
+        packet_time = packet_size / self.rate
         return min(max(TARGET_PACKETS * packet_time, LEAST_TARGET), max(MOST_TARGET, packet_time))
 
     @property
@@ -203,7 +206,7 @@ class CongestionControl:
     @property
     def has_long_queue(self) -> bool:
         """Whether more than what we want stands there, and more than noise."""
-        return self.queue > CONGESTED + 2 * self.target + self.noise
+        return self.queue > CONGESTED + 2 * self._target_of(FULL_PACKET) + self.noise
 
     @property
     def noise(self) -> float:
@@ -279,7 +282,7 @@ class CongestionControl:
         else:
             self._rivalry.watch(
                 0.0 if self.delay.is_noisy else self.delay.queue,
-                ours=2 * self.target + self.noise,
+                ours=2 * self._target_of(FULL_PACKET) + self.noise,  # short packets wait behind long ones of before
                 rate=self.rate,
                 round_trip=rtt.smoothed,
                 elapsed=now - self._updated,

@@ -3,8 +3,8 @@
 Each gets an id, is sent ahead of everything else, and is copied ahead of loss as often as the measured loss asks for;
 copies are spaced in time, because losses come in bursts, and paid from a share of the path's rate, because copies
 that flood a thin link lose more than they save. Where nothing but prompts was sent that rate is a guess: it is too high
-if a queue grows all the same, and then what arrives is what the path carries. One that is lost all the same is sent again while it is still worth
-having, and a record that a newer one has made stale (a TCP acknowledgement) never is.
+if a queue grows all the same, and then what arrives is what the path carries. One that is lost all the same is sent
+again while it is still worth having, and a record that a newer one has made stale (a TCP acknowledgement) never is.
 
 A record may be held: it leaves with any datagram that leaves anyway, or by itself when its time has come, or never, if
 what its flow says meanwhile says it as well.
@@ -191,9 +191,7 @@ class PromptSender:
         self.dropped += 1
         self._settle(record)
 
-    def on_sent(
-        self, record: PromptRecord, *, now: float, copies: int, rate: float, is_bursty: bool = False
-    ) -> None:
+    def on_sent(self, record: PromptRecord, *, now: float, copies: int, rate: float, is_bursty: bool = False) -> None:
         """Plans its next copy as far as `copies` in all and the budget (`rate` bytes a second) allow."""
         is_first = not record.in_flight and not record.copies_left
         if is_first:

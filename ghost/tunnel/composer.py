@@ -32,11 +32,11 @@ from ghost.wire.inner import TCP, Inner, is_background, is_dns
 LARGEST_PROMPT: Final = 1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
 LARGEST_RECORD_HEAD: Final = records.RECORD_OVERHEAD + LARGEST_LEAD
 PROMPT_ROOM: Final = 64  # bytes of a symbol's size that stay free where the path is narrow: a prompt's frame and head
-LONG_SYMBOL: Final = 0.015  # seconds for one of the largest size on the path: who is in a hurry waits for two or three
-LEAST_SYMBOL: Final = 400  # bytes; 52 of datagram and 28 of headers around them are a sixth
+LONG_SYMBOL: Final = 0.012  # seconds for one of the largest size on the path: who is in a hurry waits for two or three
+LEAST_SYMBOL: Final = 320  # bytes; 55 of datagram and headers around them are a seventh
 COMPANY: Final = 2.0  # seconds since somebody was in a hurry
 LARGEST_KEY: Final = 256  # bytes of a segment that is worth a hurry if its flow has nothing else to say
-LEAST_PART: Final = 256  # bytes of room below which a part is not begun
+LEAST_PART: Final = 128  # bytes of room below which a part is not begun
 EFFORTS: Final = ((64e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
 """Below which rate, in bytes a second: each takes up to a fifth of a core there; what is faster needs none."""
 HEADERS_BELOW: Final = 2.5e6

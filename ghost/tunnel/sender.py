@@ -464,9 +464,7 @@ class Sender:
             parts.append(frame)
             self.copied_bytes += len(frame) if record.in_flight else 0
             ids.append(record.prompt_id)
-            self._prompts.on_sent(
-                record, now=now, copies=copies, rate=self.congestion.pacing_rate, is_bursty=bursty
-            )
+            self._prompts.on_sent(record, now=now, copies=copies, rate=self.congestion.pacing_rate, is_bursty=bursty)
         return tuple(ids), room
 
     def _append_symbol(self, parts: list[bytes], room: int, *, is_probe: bool) -> int | None:

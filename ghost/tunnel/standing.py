@@ -1,10 +1,10 @@
 """How much of a flow's queue does nothing but delay: the part that never left for several round trips.
 
 CoDel (RFC 8289) takes a queue that stays above 5 ms for 100 ms for a standing one. Two things here ask for more than
-that. What a loss costs is repaired in order, so acknowledgements come in bursts and a queue that is needed swings by
-the length of such a wait; and a CUBIC inside, told to slow down, goes on with 0.7 of its window, so that a queue of less
-than 0.43 round trips leaves the path idle. Both can be seen: how far the queue swings is measured, and the rest is
-arithmetic. What stands beyond them is of no use.
+that. What is lost is repaired in order, so acknowledgements come in bursts and a queue that is needed swings by the
+length of such a wait; and a CUBIC inside, told to slow down, goes on with 0.7 of its window, so that a queue of less
+than 0.43 round trips leaves the path idle. How far the queue swings is measured, the rest is arithmetic; what stands
+beyond both is of no use.
 
 Only arrivals are looked at. A queue is at its shortest just before one, so what leaves needs no clock.
 """
@@ -18,9 +18,9 @@ LEAST_INTERVAL: Final = 0.15  # seconds; several turns of a busy host, and Linux
 ROUND_TRIPS: Final = 0.43
 """Of queue that may stand: 1 / 0.7 - 1 for CUBIC (RFC 9438 section 4.6); less leaves the path idle after a hint."""
 SWINGS: Final = 1.0
-"""Times what the queue swings by that may stand beneath. Simulated with 5 round trips at 10 and 30 % loss, a CUBIC keeps
-its goodput, and its queue is 166 and 212 ms long instead of 269 and 331; with 0.2 and 3 round trips it loses 4 and 6 %.
-"""
+"""Times what the queue swings by that may stand beneath. Simulated with 5 round trips at 10 and 30 % loss, a CUBIC
+keeps its goodput, and its queue is 166 and 212 ms long instead of 269 and 331; with 0.2 and 3 round trips it loses 4
+and 6 %."""
 LEAST_STANDING: Final = 3000  # bytes: two packets, as in RFC 8289 one would keep a thin path idle
 LEAST_SECONDS: Final = 0.01  # of queue: with less a host that wakes late has nothing to send
 
