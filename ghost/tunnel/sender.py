@@ -675,6 +675,7 @@ class Sender:
         self._pacer.rate = self.congestion.pacing_rate
         self._prompts.carried.update(
             has_queue=self.congestion.has_long_queue and not self.composer.has_data,
+            sent=self.sent_bytes,
             arrived=self._in_flight.acked_bytes,
             loss=self.loss_rate.rate,
             now=now,

@@ -217,25 +217,34 @@ def test_what_is_held_gives_way_to_one_in_a_hurry() -> None:
 def test_a_queue_of_prompts_alone_tells_what_the_path_carries() -> None:
     carried = CarriedRate()
     for step in range(11):
-        carried.update(has_queue=step > 0, arrived=800 * step, loss=0.2, now=1 + 0.1 * step)
+        carried.update(has_queue=step > 0, sent=1600 * step, arrived=800 * step, loss=0.2, now=1 + 0.1 * step)
     assert carried.rate == pytest.approx(800 / 0.1 / 0.8)
-    carried.update(has_queue=False, arrived=9000, loss=0.2, now=2.5)
+    carried.update(has_queue=False, sent=18_000, arrived=9000, loss=0.2, now=2.5)
     assert carried.rate == pytest.approx(10_000), "an empty queue says nothing yet"
-    carried.update(has_queue=False, arrived=9000, loss=0.2, now=2.5 + TRUST)
+    carried.update(has_queue=False, sent=18_000, arrived=9000, loss=0.2, now=2.5 + TRUST)
     assert carried.rate == pytest.approx(20_000)
+
+
+def test_somebody_elses_queue_says_nothing_of_the_path() -> None:
+    carried = CarriedRate()
+    for step in range(100):
+        carried.update(has_queue=True, sent=1000 * step, arrived=800 * step, loss=0.2, now=step * 0.1)
+    assert carried.rate == math.inf
 
 
 def test_without_a_queue_nothing_is_known() -> None:
     carried = CarriedRate()
     for step in range(100):
-        carried.update(has_queue=step % 3 == 0, arrived=step, loss=0.0, now=step * 0.1)
+        carried.update(has_queue=step % 3 == 0, sent=2 * step, arrived=step, loss=0.0, now=step * 0.1)
     assert carried.rate == math.inf
 
 
 def test_what_a_path_carries_bounds_its_copies_whatever_its_rate_is_guessed_at() -> None:
     sender, size = PromptSender(0.0), 100
     for step in range(2):
-        sender.carried.update(has_queue=True, arrived=4000 * step, loss=0.0, now=step * MEASURED_SECONDS)
+        sender.carried.update(
+            has_queue=True, sent=8000 * step, arrived=4000 * step, loss=0.0, now=step * MEASURED_SECONDS
+        )
     sent = []
     for step in range(1000):
         now = 1.0 + step * 0.02
