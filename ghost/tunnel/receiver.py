@@ -16,7 +16,7 @@ from typing import Final
 
 from ghost.compression import exchange, tcp
 from ghost.compression.agreement import Agreement
-from ghost.compression.credentials import METHOD_SIZE, METHODS, has_mark, reverse
+from ghost.compression.credentials import METHOD_SIZE, METHODS, has_mark
 from ghost.compression.dictionaries import Kind
 from ghost.compression.payload import MAX_PACKET, PacketCompressor, unpad_packet
 from ghost.compression.references import ReferenceTable
@@ -424,7 +424,7 @@ class Receiver:
         if packet[payload_at : payload_at + METHOD_SIZE] in METHODS and has_mark(packet.lower()):
             parsed = inner.parse(packet)
             if parsed is not None and parsed.protocol == inner.TCP:
-                distrust(reverse(parsed.key))
+                distrust(inner.reverse(parsed.key))
 
     def _expand(self, padded: bytes) -> bytes:
         body, kind = unpad_packet(padded)
