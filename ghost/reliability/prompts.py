@@ -195,8 +195,11 @@ class PromptSender:
         self.dropped += 1
         self._settle(record)
 
-    def on_sent(self, record: PromptRecord, *, now: float, copies: int, rate: float, is_bursty: bool = False) -> None:
-        """Plans its next copy as far as `copies` in all and the budget (`rate` bytes a second) allow."""
+    def on_sent(self, record: PromptRecord, *, now: float, copies: int, rate: float, is_spaced: bool = False) -> None:
+        """Plans its next copy as far as `copies` in all and the budget (`rate` bytes a second) allow.
+
+        `is_spaced`: losses come in bursts, or delays vary by more than a first copy could save.
+        """
         is_first = not record.in_flight and not record.copies_left
         if is_first:
             record.copies_left = copies
@@ -209,7 +212,7 @@ class PromptSender:
         self._at = now
         if record.copies_left > 0 and record.stale_key is None and self._budget >= cost:
             self._budget -= cost
-            self._plan(now + (FIRST_GAP if is_first and not is_bursty else COPY_GAP), record)
+            self._plan(now + (FIRST_GAP if is_first and not is_spaced else COPY_GAP), record)
         else:
             record.copies_left = 0
 

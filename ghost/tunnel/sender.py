@@ -458,7 +458,7 @@ class Sender:
         """Appends the prompt records that fit; returns their ids and the room left."""
         ids: list[int] = []
         loss, burst = self._loss(), self.loss_rate.burst
-        copies, bursty = copies_for(loss, burst), is_bursty(loss, burst)
+        copies, is_spaced = copies_for(loss, burst), is_bursty(loss, burst) or self.congestion.delay.is_noisy
         while (record := self._prompts.next_record(now, self.rtt.smoothed)) is not None:
             frame = self.composer.prompt_frame(record.prompt_id, record.data, is_near=record.is_near)
             if len(frame) > self._largest_plaintext:
@@ -471,7 +471,7 @@ class Sender:
             parts.append(frame)
             self.copied_bytes += len(frame) if record.in_flight else 0
             ids.append(record.prompt_id)
-            self._prompts.on_sent(record, now=now, copies=copies, rate=self.congestion.pacing_rate, is_bursty=bursty)
+            self._prompts.on_sent(record, now=now, copies=copies, rate=self.congestion.pacing_rate, is_spaced=is_spaced)
         return tuple(ids), room
 
     def _append_symbol(self, parts: list[bytes], room: int, *, is_probe: bool) -> int | None:

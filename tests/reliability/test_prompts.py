@@ -33,13 +33,13 @@ RATE = 1e6  # bytes a second
 
 
 def sent_between(
-    sender: PromptSender, *, start: float, end: float, copies: int, rate: float = RATE, is_bursty: bool = False
+    sender: PromptSender, *, start: float, end: float, copies: int, rate: float = RATE, is_spaced: bool = False
 ) -> list[tuple[float, int]]:
     """(time, prompt id) of everything that leaves, with a driver that wakes when it is asked to."""
     sent, now = [], start
     while now <= end:
         while (record := sender.next_record(now, SRTT)) is not None:
-            sender.on_sent(record, now=now, copies=copies, rate=rate, is_bursty=is_bursty)
+            sender.on_sent(record, now=now, copies=copies, rate=rate, is_spaced=is_spaced)
             sent.append((now, record.prompt_id))
         due = sender.next_time()
         if due is None:
@@ -78,12 +78,12 @@ def test_records_leave_in_their_order() -> None:
     assert sender.next_time() is None
 
 
-@pytest.mark.parametrize("is_bursty", [False, True])
-def test_copies_are_spaced_in_time_and_counted(is_bursty: bool) -> None:
-    sent = sent_between(pushed(b"x" * 100), start=1.0, end=2.0, copies=5, is_bursty=is_bursty)
+@pytest.mark.parametrize("is_spaced", [False, True])
+def test_copies_are_spaced_in_time_and_counted(is_spaced: bool) -> None:
+    sent = sent_between(pushed(b"x" * 100), start=1.0, end=2.0, copies=5, is_spaced=is_spaced)
     assert [prompt_id for _, prompt_id in sent] == [0] * 5
     gaps = [later - time for (time, _), (later, _) in pairwise(sent)]
-    assert gaps == pytest.approx([COPY_GAP if is_bursty else FIRST_GAP, *[COPY_GAP] * 3])
+    assert gaps == pytest.approx([COPY_GAP if is_spaced else FIRST_GAP, *[COPY_GAP] * 3])
 
 
 def test_a_first_copy_passes_the_later_copies_of_others() -> None:
