@@ -41,6 +41,8 @@ PEOPLE = (sys.executable, str(ROOT / "bench" / "latency_traffic.py"))
 UP_LIMIT = 60.0  # seconds: a handshake of WireGuard is repeated every five
 PING_INTERVAL = 0.05
 PING_SIZE = 84  # bytes of inner packet
+LISTENER_BUFFER = 0.04  # seconds
+REQUESTS_LIMIT = 60  # seconds in which the hundred are begun: where each takes that many round trips, fewer will do
 STREAM_PORT, PEOPLE_PORT = 5001, 5002
 WARM_UP = 3.0  # seconds in which rates are found
 SIMULATED_SEEDS = 100
@@ -169,7 +171,7 @@ def _wire(place: Place) -> Run:
 
 def _requests(place: Place) -> Run:
     """20 KB over new connections, one after the other."""
-    told = _people(place, "request", limit=300)
+    told = _people(place, "request", f"--seconds={REQUESTS_LIMIT}", limit=2 * REQUESTS_LIMIT)
     times = _with_lost(told)
     figures = {
         "median_rtt": percentile(times, 0.5) / place.path,
@@ -177,6 +179,15 @@ def _requests(place: Place) -> Run:
         "lost_%": 100 * times.count(math.inf) / len(times),
     }
     return Run(figures, _finite(times))
+
+
+def _call(place: Place) -> Run:
+    """Frames of voice there and back: a listener's buffer bears 40 ms each way."""
+    told = _people(place, "call", f"--seconds={place.seconds}", limit=place.seconds + 30)
+    run = _delays(place, told)
+    times = _with_lost(told)
+    run.figures["in_time_%"] = 100 * sum(each <= place.path + 2 * LISTENER_BUFFER for each in times) / len(times)
+    return run
 
 
 def _typing(place: Place) -> Run:
@@ -291,6 +302,7 @@ CASES = (
     Case("cleanup", "rate=20mbit,delay=25ms", _upload, {"p99_ms": 15}),
     Case("thin256", "rate=256kbit,delay=150ms,queue=400ms,loss=10%", _download, {"p99_ms": 120}),
     Case("requests", LOSS.format(20), _requests, {"median_rtt": 3.5, "p95_rtt": 5.5}),
+    Case("call30", LOSS.format(30), _call, {"in_time_%": -99}),
     Case("typing", LOSS.format(30), _typing, {"worst_ms": 300}),
     Case("wire0", "rate=10mbit,delay=50ms", _wire, {"wire": 1.6}),
     Case("wire30", LOSS.format(30), _wire, {"wire": 8.5}),

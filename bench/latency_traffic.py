@@ -1,7 +1,8 @@
-"""What people wait for, over TCP, inside a namespace: `python bench/latency_traffic.py answer|request|type`.
+"""What people wait for, inside a namespace: `python bench/latency_traffic.py answer|request|type|call`.
 
-    answer ADDRESS PORT      a server for the other two
-    request ADDRESS PORT     fetches so many bytes so many times, each over a connection of its own
+    answer ADDRESS PORT      a server for the others
+    request ADDRESS PORT     fetches so many bytes so many times, each over a TCP connection of its own
+    call ADDRESS PORT        sends frames of voice over UDP, each of which comes back
     type ADDRESS PORT        writes a key now and then and waits for nothing: each comes back as an echo
 
 Prints {"sent", "times"}, seconds in the order of what caused them, of those that came. Standard library only.
@@ -23,16 +24,26 @@ KEY_SIZE = 36  # bytes of a keystroke, as OpenSSH sends it
 KEY_INTERVALS = (0.08, 0.25)  # seconds between two keys of a fluent typist
 REQUEST_LIMIT = 15.0  # seconds after which a request counts as lost
 CONNECT_LIMIT = 30.0
+FRAME_SIZE = 172  # bytes of payload: G.711 with its RTP header (RFC 3551), every
+FRAME_INTERVAL = 0.020  # seconds
 LATE = 3.0  # seconds to wait for echoes after the last key
 
 
 def answer(address: str, port: int) -> None:
     """Until it is ended; prints a line when it listens."""
     with socket.create_server((address, port), backlog=64) as listener:
+        threading.Thread(target=_echo_frames, args=(address, port), daemon=True).start()
         print("ready", flush=True)
         while True:
             connection, _ = listener.accept()
             threading.Thread(target=_serve, args=(connection,), daemon=True).start()
+
+
+def _echo_frames(address: str, port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((address, port))
+        while True:
+            sock.sendto(*sock.recvfrom(2048))
 
 
 def _serve(connection: socket.socket) -> None:
@@ -50,11 +61,13 @@ def _serve(connection: socket.socket) -> None:
             return
 
 
-def request(address: str, port: int, *, count: int, size: int) -> None:
-    """One after the other; the time is from the first SYN to the last byte."""
+def request(address: str, port: int, *, count: int, size: int, seconds: float) -> None:
+    """One after the other, none begun after that time; the time of each is from the first SYN to the last byte."""
     times = []
-    for _ in range(count):
-        began = time.monotonic()
+    sent = 0
+    end = time.monotonic() + seconds
+    while sent < count and (began := time.monotonic()) < end:
+        sent += 1
         try:
             with socket.create_connection((address, port), timeout=REQUEST_LIMIT) as connection:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -63,7 +76,29 @@ def request(address: str, port: int, *, count: int, size: int) -> None:
             times.append(time.monotonic() - began)
         except OSError:
             continue
-    print(json.dumps({"sent": count, "times": times}), flush=True)
+    print(json.dumps({"sent": sent, "times": times}), flush=True)
+
+
+def call(address: str, port: int, *, seconds: float) -> None:
+    """Frames at their interval; the time of each is there and back."""
+    sent: list[float] = []
+    times: dict[int, float] = {}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect((address, port))
+        began = time.monotonic()
+        while (now := time.monotonic()) < began + seconds + LATE:
+            due = began + len(sent) * FRAME_INTERVAL
+            if now >= due and due < began + seconds:
+                sock.send(struct.pack(">I", len(sent)) + bytes(FRAME_SIZE - 4))
+                sent.append(now)
+                continue
+            sock.settimeout(max(0.0005, due - now) if due < began + seconds else 0.1)
+            try:
+                (number,) = struct.unpack_from(">I", sock.recv(2048))
+            except OSError:  # nothing came meanwhile
+                continue
+            times.setdefault(number, time.monotonic() - sent[number])
+    print(json.dumps({"sent": len(sent), "times": [times[number] for number in sorted(times)]}), flush=True)
 
 
 def type_keys(address: str, port: int, *, seconds: float, seed: int) -> None:
@@ -121,7 +156,7 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What people wait for, inside a namespace.")
-    parser.add_argument("what", choices=("answer", "request", "type"))
+    parser.add_argument("what", choices=("answer", "request", "type", "call"))
     parser.add_argument("address")
     parser.add_argument("port", type=int)
     parser.add_argument("--count", type=int, default=100)
@@ -132,7 +167,9 @@ def main() -> None:
     if options.what == "answer":
         answer(options.address, options.port)
     elif options.what == "request":
-        request(options.address, options.port, count=options.count, size=options.size)
+        request(options.address, options.port, count=options.count, size=options.size, seconds=options.seconds)
+    elif options.what == "call":
+        call(options.address, options.port, seconds=options.seconds)
     else:
         type_keys(options.address, options.port, seconds=options.seconds, seed=options.seed)
 

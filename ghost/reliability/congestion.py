@@ -97,6 +97,7 @@ class CongestionControl:
         "guilty",
         "rate",
         "pacing_rate",
+        "packet_size",
         "delay",
         "queue",
         "_span",
@@ -134,6 +135,8 @@ class CongestionControl:
         """How often a loss put the rate on trial, and how often the rate was found to be its cause."""
         self.rate = INITIAL_PACKETS * FULL_PACKET / INITIAL_RTT
         self.pacing_rate = 0.0
+        self.packet_size = FULL_PACKET
+        """Bytes of the largest packets that are sent now: the standing queue is measured in them."""
         self.delay = QueueDelay()
         self.queue = 0.0
         """Seconds of queue that is ours, as far as it can be told."""
@@ -170,7 +173,10 @@ class CongestionControl:
     @property
     def target(self) -> float:
         """Seconds of standing queue to keep."""
-        packet_time = FULL_PACKET / self.rate
+        return self._target_of(self.packet_size)
+
+    def _target_of(self, packet_size: int) -> float:
+        packet_time = packet_size / self.rate
         return min(max(TARGET_PACKETS * packet_time, LEAST_TARGET), max(MOST_TARGET, packet_time))
 
     @property
@@ -199,7 +205,12 @@ class CongestionControl:
         """Whether losses are now more likely the queue's than the path's."""
         if self.mode is Mode.START and self._start.is_crowded(self._smoothed_rtt):
             return True
-        return self._rivalry.is_on or self.queue > CONGESTED + 2 * self.target + self.noise
+        return self._rivalry.is_on or self.has_long_queue
+
+    @property
+    def has_long_queue(self) -> bool:
+        """Whether more than what we want stands there, and more than noise."""
+        return self.queue > CONGESTED + 2 * self._target_of(FULL_PACKET) + self.noise
 
     @property
     def noise(self) -> float:
@@ -278,7 +289,7 @@ class CongestionControl:
         else:
             self._rivalry.watch(
                 0.0 if self.delay.is_noisy else self.delay.queue,
-                ours=2 * self.target + self.noise,
+                ours=2 * self._target_of(FULL_PACKET) + self.noise,  # short packets wait behind long ones of before
                 rate=self.rate,
                 round_trip=rtt.smoothed,
                 elapsed=now - self._updated,

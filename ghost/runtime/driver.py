@@ -39,6 +39,11 @@ from ghost.runtime.udp import Address, Udp, UdpSocket
 
 # Bounds the work of a turn (64 full packets cost 2-4 ms) while the cost of waiting vanishes in it.
 BATCH = 64
+# Packets of a device that hands over one by one. To read and queue one costs a fifth of sending it, and what is not
+# read the kernel drops whosever it is: only behind our own queues does a flood drop its own packets. Measured with the
+# server's CPU as the clock and 40 000 packets a second for one client: with 64 another client lost 37 % of its
+# packets and the rest waited 19 ms, with 256 it lost 2 % and they waited 3.
+READS = 256
 _READABLE = 1
 # A device left at the kernel's default MTU hands over packets larger than ours: the core must see them whole to
 # count and refuse them, so the read size is not the tunnel's MTU.
@@ -85,6 +90,7 @@ class Driver:
         self._on_event = on_event
         self._alarm = Alarm()
         self._armed: float | None = None
+        self._has_more = False  # packets may have stayed on the TUN device when it was read last
         self.impairment: Impairment | None = None
         self.tun_errors: Counter[str] = Counter()
         self._supervisor: Supervisor | None = None
@@ -142,18 +148,21 @@ class Driver:
                 self._flush(at)
 
     def _read_tun(self) -> list[bytes | SuperPacket]:
-        """What waits on the TUN device, a batch at the most; OSError only where there is nothing."""
+        """What waits on the TUN device, as much as a turn may take; OSError only where there is nothing."""
         read = self._tun.read
         packets: list[bytes | SuperPacket] = []
-        count = 0
+        segments = 0
+        self._has_more = True
         try:
-            while count < BATCH:
+            while segments < BATCH and len(packets) < READS:
                 packet = read(_READ_SIZE)
                 packets.append(packet)
-                count += 1 if isinstance(packet, bytes) else len(packet.packet) // max(1, packet.segment_size)
+                if not isinstance(packet, bytes):
+                    segments += len(packet.packet) // max(1, packet.segment_size)
         except BlockingIOError:
-            pass
+            self._has_more = False
         except OSError:
+            self._has_more = False
             if not packets:
                 raise
         return packets
@@ -220,6 +229,9 @@ class Driver:
         endpoint = self._endpoint
         packets = endpoint.packets_to_deliver()
         if packets:
+            if self._has_more:  # a device that is full drops what the kernel answers
+                with contextlib.suppress(OSError):
+                    self._send_packets(self._read_tun(), at)
             write = self._tun.write
             for packet in packets:
                 try:

@@ -34,7 +34,11 @@ from ghost.wire.inner import TCP, Inner, is_background, is_dns, tcp_sequence
 LARGEST_PROMPT: Final = 1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
 LARGEST_RECORD_HEAD: Final = records.RECORD_OVERHEAD + LARGEST_LEAD
 PROMPT_ROOM: Final = 64  # bytes of a symbol's size that stay free where the path is narrow: a prompt's frame and head
-LEAST_PART: Final = 256  # bytes of room below which a part is not begun
+LONG_SYMBOL: Final = 0.012  # seconds for one of the largest size on the path: who is in a hurry waits for two or three
+LEAST_SYMBOL: Final = 320  # bytes; 55 of datagram and headers around them are a seventh
+COMPANY: Final = 2.0  # seconds since somebody was in a hurry
+LARGEST_KEY: Final = 256  # bytes of a segment that is worth a hurry if its flow has nothing else to say
+LEAST_PART: Final = 128  # bytes of room below which a part is not begun
 EFFORTS: Final = ((64e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
 """Below which rate, in bytes a second: each takes up to a fifth of a core there; what is faster needs none."""
 HEADERS_BELOW: Final = 2.5e6
@@ -70,12 +74,14 @@ class Composer:
         "saved_by_headers",
         "saved_by_payload",
         "_behind",
+        "_company_until",
         "_compressor",
         "_flows",
         "_gain",
         "_has_dns",
         "_has_groups",
         "_has_headers",
+        "_long_symbol",
         "_queue",
         "_rate",
         "_references",
@@ -91,15 +97,16 @@ class Composer:
         self.saved_by_headers = 0
         """Bytes, as below."""
         self.saved_by_payload = 0
-        self._behind: deque[_Staged] = (
-            deque()
-        )  # taken with the one whose turn it is, and what could not be told with it
+        self._behind: deque[_Staged] = deque()
+        """Taken with the one whose turn it is, and what could not be told with it."""
+        self._company_until = 0.0
         self._compressor = PacketCompressor() if agreement.zstd else None
         self._flows = FlowTable()
         self._gain = 1.0  # bytes of inner packets for one sent: queues are measured in the former
         self._has_dns = agreement.dns
         self._has_groups = agreement.groups
         self._has_headers = agreement.headers
+        self._long_symbol = MAX_SYMBOL  # a symbol above that would keep those in a hurry waiting
         self._queue = FlowQueue()
         self._rate = self._usual_rate = 0.0
         self._references = References()
@@ -135,10 +142,14 @@ class Composer:
         flow.is_stream = not (flow.is_tcp or is_sparse or flow.is_crowd)
         is_sparse = is_sparse and not (flow.is_background or flow.is_crowd)
         if len(packet) <= min(LARGEST_PROMPT, self.largest_symbol - PROMPT_ROOM) and (inner.is_pure_ack or is_sparse):
+            if is_sparse:
+                self._note_company(rate, now)
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
+        if flow.is_tcp and len(packet) <= LARGEST_KEY and not flow.packets and self._queue.bytes:
+            self._note_company(rate, now)
         self._rate = rate
         self._usual_rate += (rate - self._usual_rate) * RATE_SHARE
-        self._queue.push(flow, packet, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0)
+        self._queue.push(flow, packet, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0, now=now)
         return None
 
     def add_train(self, train: Train, inner: Inner, *, rate: float, now: float) -> None:
@@ -146,15 +157,27 @@ class Composer:
         self._rate = rate
         flow = self._flows.find(inner, now)
         flow.beginning.on_segment(train.sequence, now + flow.queued_bytes / (rate * self._gain))
-        self._queue.push(flow, train, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0)
+        self._queue.push(flow, train, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0, now=now)
 
     def beginning(self, key: bytes) -> Beginning | None:
         """That of the flow with this key, if packets of it have come lately."""
         return self._flows.beginning(key)
 
-    def on_round_trip(self, seconds: float) -> None:
+    def on_round_trip(self, seconds: float, now: float) -> None:
         """The path's is so long: queues are measured by it."""
         self._queue.round_trip = seconds
+        if now > self._company_until:
+            self._long_symbol = MAX_SYMBOL
+
+    @property
+    def new_symbol(self) -> int:
+        """Bytes that a new symbol may have."""
+        return min(self.largest_symbol, self._long_symbol)
+
+    @property
+    def has_short_symbols(self) -> bool:
+        """Whether they are cut for somebody in a hurry."""
+        return self._long_symbol < self.largest_symbol
 
     def may_wait(self, packet: bytes, inner: Inner, now: float) -> bool:
         """Whether this pure acknowledgement may wait for a segment of its flow, which will say as much."""
@@ -238,8 +261,13 @@ class Composer:
         last = len(placed) - 1
         return b"".join(records.encode(record, is_sized=index < last) for index, record in enumerate(placed))
 
+    def _note_company(self, rate: float, now: float) -> None:
+        """Somebody is in a hurry, and stands behind whatever is being sent."""
+        self._company_until = now + COMPANY
+        self._long_symbol = min(MAX_SYMBOL, max(LEAST_SYMBOL, int(rate * LONG_SYMBOL)))
+
     def _may_part(self, staged: _Staged) -> bool:
-        if not staged.may_part and len(staged.body) + records.RECORD_OVERHEAD > self.largest_symbol:
+        if not staged.may_part and len(staged.body) + records.RECORD_OVERHEAD > self.new_symbol:
             staged.may_part = True
             staged.flow.lane.header = None  # the receiver will see a packet there that no TCP header can build on
         return staged.may_part

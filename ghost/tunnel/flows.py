@@ -5,6 +5,9 @@ first (RFC 8290's shape). So a keystroke passes a download, and a flood hurts it
 place for one more round (section 4.2): else one that never has two packets waiting would always be new, and starve
 the others.
 
+No flow's queue stands longer than it is of use (standing.py): its sender is told to slow down, by a mark in the oldest
+packet where that says that its flow understands one (RFC 3168), by the loss of that packet where not.
+
 A flow's id on the wire is a lane that keeps its record order; the lane of the flow longest unused is given to a new
 one and its sequence simply runs on, so the receiver needs no word of it.
 """
@@ -21,7 +24,8 @@ from ghost.compression.references import PromptMemory
 from ghost.compression.trains import Train
 from ghost.tunnel.beginnings import Beginning
 from ghost.tunnel.dialogue import Dialogue
-from ghost.wire.inner import TCP, Inner, is_behind, tcp_sequence
+from ghost.tunnel.standing import Standing
+from ghost.wire.inner import TCP, Inner, is_behind, mark_congestion, tcp_sequence
 from ghost.wire.records import MAX_FLOWS
 
 QUANTUM: Final = 1500  # bytes a flow may send in its turn
@@ -80,6 +84,7 @@ class Flow:
         "is_stream",
         "shrinkage",
         "prompt_memory",
+        "standing",
         "watch",
         "_hinted_to",
         "_level",
@@ -104,24 +109,32 @@ class Flow:
         self.prompt_memory = PromptMemory()
         self.beginning = Beginning()
         self.dialogue = Dialogue()
+        self.standing = Standing(now)
         self.watch = Watch()
         self._hinted_to: int | None = None
         self._level = 0.0
         self._seen = now
 
-    def take_hint(self) -> int:
-        """Drops the oldest packet, that its TCP may slow down, if the last such loss is behind; returns its bytes.
+    def hint(self) -> int | None:
+        """Marks or drops the oldest packet, that its sender may slow down; returns the bytes dropped, None for neither.
 
         As in TCP itself one loss is enough for a window of data, and what was sent again must not be lost again: only
         what lies beyond all that was queued at the last hint.
         """
-        first, newest = _sequence(self.packets[0]), _sequence(self.packets[-1])
-        if self._hinted_to is not None and not is_behind(self._hinted_to, first):
+        if not self.packets:
+            return None
+        if self.is_tcp:
+            first, newest = _sequence(self.packets[0]), _sequence(self.packets[-1])
+            if self._hinted_to is not None and not is_behind(self._hinted_to, first):
+                return None
+            self._hinted_to = newest
+        packet = self.take_packet()
+        marked = mark_congestion(packet)
+        if marked is not None:
+            self.packets.appendleft(marked)
             return 0
-        self._hinted_to = newest
-        size = len(self.take_packet())
-        self.queued_bytes -= size
-        return size
+        self.queued_bytes -= len(packet)
+        return len(packet)
 
     def take_packet(self) -> bytes:
         """The first packet, or the first segment of a train."""
@@ -221,17 +234,18 @@ class FlowTable:
 class FlowQueue:
     """Deficit round robin over flows (Shreedhar and Varghese 1995), new flows first."""
 
-    __slots__ = ("bytes", "dropped", "round_trip", "_new", "_old")
+    __slots__ = ("bytes", "dropped", "marked", "round_trip", "_new", "_old")
 
     def __init__(self) -> None:
         self.bytes = 0
         self.dropped = 0
+        self.marked = 0
         self.round_trip = 0.0
         """Of the path, in seconds."""
         self._new: deque[Flow] = deque()
         self._old: deque[Flow] = deque()
 
-    def push(self, flow: Flow, packet: bytes | Train, *, rate: float, gain: float = 1.0) -> bool:
+    def push(self, flow: Flow, packet: bytes | Train, *, rate: float, now: float, gain: float = 1.0) -> bool:
         """Queues the packet, or drops it where the flow's or the whole queue's bound is reached; of a train the end.
 
         A TCP flow is not cut off there, which in slow start costs it half a window and seconds to recover: it loses
@@ -240,11 +254,13 @@ class FlowQueue:
         size = len(packet)
         seconds = max(MAX_QUEUE_SECONDS, self.round_trip)
         limit = gain * max(LEAST_QUEUE, rate * seconds)
-        if flow.is_tcp and flow.queued_bytes + size > limit:
+        is_full = flow.queued_bytes + size > limit
+        if flow.standing.is_too_long(flow.queued_bytes, size, round_trip=self.round_trip, now=now) or (
+            is_full and flow.is_tcp
+        ):
+            self._hint(flow)
+        if is_full and flow.is_tcp:
             limit = gain * max(1.5 * LEAST_QUEUE, PATIENCE * rate * seconds)
-            hint = flow.take_hint() if flow.packets else 0
-            self.bytes -= hint
-            self.dropped += hint > 0
         if flow.queued_bytes + size > limit or self.bytes + size > MAX_QUEUE_BYTES:
             self.dropped += 1
             if not isinstance(packet, Train):
@@ -302,6 +318,13 @@ class FlowQueue:
         if is_alone:  # nobody waited meanwhile
             flow.deficit = max(0, flow.deficit)
         return bodies
+
+    def _hint(self, flow: Flow) -> None:
+        dropped = flow.hint()
+        if dropped is not None:
+            self.bytes -= dropped
+            self.dropped += dropped > 0
+            self.marked += not dropped
 
     def _note_taken(self, flow: Flow, size: int) -> None:
         flow.queued_bytes -= size

@@ -327,7 +327,7 @@ class Sender:
         """
         if self.probing.owed or self._coding_window() or self._may_send_prompts(now) or not self._may_send_bulk(now):
             return []
-        if self._is_repair_due():
+        if self._is_repair_due() or self.composer.has_short_symbols:
             return []
         room_beside = self.sizes.largest_plaintext - len(head()) - frames.SYMBOL_OVERHEAD if head else 0
         least = max(room_beside, self.composer.largest_symbol // 2)  # shorter ones may be patient
@@ -454,7 +454,8 @@ class Sender:
     def _take_prompts(self, parts: list[bytes], room: int, now: float) -> tuple[tuple[int, ...], int]:
         """Appends the prompt records that fit; returns their ids and the room left."""
         ids: list[int] = []
-        copies = copies_for(self._loss(), self.loss_rate.burst)
+        loss, burst = self._loss(), self.loss_rate.burst
+        copies, is_spaced = copies_for(loss, burst), is_bursty(loss, burst) or self.congestion.delay.is_noisy
         while (record := self._prompts.next_record(now, self.rtt.smoothed)) is not None:
             frame = self.composer.prompt_frame(record.prompt_id, record.data, is_near=record.is_near)
             if len(frame) > self.sizes.largest_plaintext:
@@ -467,7 +468,7 @@ class Sender:
             parts.append(frame)
             self.copied_bytes += len(frame) if record.in_flight else 0
             ids.append(record.prompt_id)
-            self._prompts.on_sent(record, now=now, copies=copies, rate=self.congestion.pacing_rate)
+            self._prompts.on_sent(record, now=now, copies=copies, rate=self.congestion.pacing_rate, is_spaced=is_spaced)
         return tuple(ids), room
 
     def _append_symbol(self, parts: list[bytes], room: int, *, is_probe: bool) -> int | None:
@@ -492,7 +493,7 @@ class Sender:
         return self._append_again(parts, room, self._window.floor)
 
     def _append_new(self, parts: list[bytes], room: int) -> int | None:
-        room = min(room - frames.SYMBOL_OVERHEAD, self.composer.largest_symbol)
+        room = min(room - frames.SYMBOL_OVERHEAD, self.composer.new_symbol)
         payload = b"" if self._window.is_full else self.composer.compose(room)
         if not payload:
             return None
@@ -621,7 +622,8 @@ class Sender:
         if largest < news.largest or acked[0].number < news.packet.number:
             return
         self.rtt.update(news.time - news.packet.time, ack_delay=news.ack_delay, now=now)
-        self.composer.on_round_trip(self.rtt.smoothed)
+        self.composer.on_round_trip(self.rtt.smoothed, now)
+        self.congestion.packet_size = self.composer.new_symbol + SYMBOL_PACKET_OVERHEAD
         if news.arrived is None:
             return
         self.congestion.on_ack(
@@ -634,6 +636,13 @@ class Sender:
             now=now,
         )
         self._pacer.pace(self.congestion.pacing_rate)
+        self._prompts.carried.update(
+            has_queue=self.congestion.has_long_queue and not self.composer.has_data,
+            sent=self.sent_bytes,
+            arrived=self._in_flight.acked_bytes,
+            loss=self.loss_rate.rate,
+            now=now,
+        )
 
     def _on_lost(self, lost: list[SentPacket]) -> None:
         self.lost_packets += len(lost)

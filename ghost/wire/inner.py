@@ -14,6 +14,9 @@ _DNS_PORTS = (b"\0\x35", b"\x14\xe9")  # 53, and 5353 of mDNS
 _BACKGROUND = frozenset((1 << 2, 8 << 2))
 """LE and CS1 (RFC 8622, RFC 3662), as they stand in the type of service: no more than what others leave."""
 
+_CONGESTED = 0x03
+"""Both bits of the type of service that speak of congestion; either alone is a sender that understands them."""
+
 _TCP_PLAIN_ACK_MASK = 0x17  # FIN, SYN, RST and ACK: a pure acknowledgement has only the last
 _TCP_ACK = 0x10
 _MORE_FRAGMENTS_OR_OFFSET = 0x3FFF
@@ -56,6 +59,18 @@ def reverse(key: bytes) -> bytes:
 def is_background(packet: bytes) -> bool:
     """Whether its sender asks for less than others get."""
     return packet[1] & 0xFC in _BACKGROUND
+
+
+def mark_congestion(packet: bytes) -> bytes | None:
+    """The packet with the mark of congestion (RFC 3168 section 5), None where its sender does not understand one."""
+    service = packet[1]
+    if not service & _CONGESTED:
+        return None
+    marked = bytearray(packet)
+    marked[1] = service | _CONGESTED
+    total = (packet[10] << 8 | packet[11]) - ((service | _CONGESTED) - service)  # RFC 1624, in one's complement
+    marked[10:12] = (total if total >= 0 else total + 0xFFFF).to_bytes(2, "big")
+    return bytes(marked)
 
 
 def is_dns(key: bytes) -> bool:

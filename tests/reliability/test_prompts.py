@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -11,13 +12,18 @@ from ghost.reliability.prompts import (
     BUDGET_SHARE,
     BURST_COPIES,
     COPY_GAP,
+    COPY_OVERHEAD,
+    FIRST_GAP,
     HEAVY_LOSS,
     HEAVY_RESIDUAL,
     LIFETIME,
     MAX_COPIES,
     MAX_IN_FLIGHT,
     MAX_WAITING_BYTES,
+    MEASURED_SECONDS,
     RESIDUAL,
+    TRUST,
+    CarriedRate,
     PromptSender,
     copies_for,
 )
@@ -27,13 +33,13 @@ RATE = 1e6  # bytes a second
 
 
 def sent_between(
-    sender: PromptSender, *, start: float, end: float, copies: int, rate: float = RATE
+    sender: PromptSender, *, start: float, end: float, copies: int, rate: float = RATE, is_spaced: bool = False
 ) -> list[tuple[float, int]]:
     """(time, prompt id) of everything that leaves, with a driver that wakes when it is asked to."""
     sent, now = [], start
     while now <= end:
         while (record := sender.next_record(now, SRTT)) is not None:
-            sender.on_sent(record, now=now, copies=copies, rate=rate)
+            sender.on_sent(record, now=now, copies=copies, rate=rate, is_spaced=is_spaced)
             sent.append((now, record.prompt_id))
         due = sender.next_time()
         if due is None:
@@ -72,16 +78,27 @@ def test_records_leave_in_their_order() -> None:
     assert sender.next_time() is None
 
 
-def test_copies_are_spaced_in_time_and_counted() -> None:
-    sent = sent_between(pushed(b"x" * 100), start=1.0, end=2.0, copies=5)
+@pytest.mark.parametrize("is_spaced", [False, True])
+def test_copies_are_spaced_in_time_and_counted(is_spaced: bool) -> None:
+    sent = sent_between(pushed(b"x" * 100), start=1.0, end=2.0, copies=5, is_spaced=is_spaced)
     assert [prompt_id for _, prompt_id in sent] == [0] * 5
-    times = [time for time, _ in sent]
-    assert times == pytest.approx([1.0 + COPY_GAP * copy for copy in range(5)])
+    gaps = [later - time for (time, _), (later, _) in pairwise(sent)]
+    assert gaps == pytest.approx([COPY_GAP if is_spaced else FIRST_GAP, *[COPY_GAP] * 3])
+
+
+def test_a_first_copy_passes_the_later_copies_of_others() -> None:
+    sender = pushed(b"a")
+    early = sent_between(sender, start=1.0, end=1.0 + 1.5 * FIRST_GAP, copies=3)
+    now = 1.0 + FIRST_GAP + COPY_GAP / 2
+    sender.push(b"b", now=now, stale_key=None)
+    late = sent_between(sender, start=now, end=2.0, copies=3)
+    assert [prompt_id for _, prompt_id in early + late] == [0, 0, 1, 1, 0, 1]
+    assert [time for time, _ in late] == sorted(time for time, _ in late)
 
 
 def test_an_acknowledgement_ends_the_copies() -> None:
     sender = pushed(b"x")
-    assert len(sent_between(sender, start=1.0, end=1.0 + COPY_GAP * 1.5, copies=8)) == 2
+    assert len(sent_between(sender, start=1.0, end=1.0 + FIRST_GAP * 1.5, copies=8)) == 2
     sender.on_acked(0)
     assert sent_between(sender, start=1.01, end=2.0, copies=8) == []
 
@@ -93,9 +110,9 @@ def test_copies_stay_within_their_share_of_a_thin_path() -> None:
         now = 1.0 + step * 0.02
         sender.push(bytes(size), now=now, stale_key=None)
         sent += sent_between(sender, start=now, end=now + 0.019, copies=8, rate=rate)
-    copies = (len(sent) - 1000) * size
+    copies = (len(sent) - 1000) * (size + COPY_OVERHEAD)
     budget = rate * BUDGET_SHARE
-    assert 0.8 * budget * 20 <= copies <= budget * (20 + BUDGET_SECONDS) + size
+    assert 0.8 * budget * 20 <= copies <= budget * (20 + BUDGET_SECONDS) + size + COPY_OVERHEAD
 
 
 def test_a_lost_record_is_sent_again_only_when_no_copy_is_under_way() -> None:
@@ -195,3 +212,43 @@ def test_what_is_held_gives_way_to_one_in_a_hurry() -> None:
     sender.push(b"gap", now=1.0, stale_key=b"flow")
     left = [record.data for _ in range(2) if (record := sender.next_record(1.0, SRTT)) is not None]
     assert left == [b"gap"]
+
+
+def test_a_queue_of_prompts_alone_tells_what_the_path_carries() -> None:
+    carried = CarriedRate()
+    for step in range(11):
+        carried.update(has_queue=step > 0, sent=1600 * step, arrived=800 * step, loss=0.2, now=1 + 0.1 * step)
+    assert carried.rate == pytest.approx(800 / 0.1 / 0.8)
+    carried.update(has_queue=False, sent=18_000, arrived=9000, loss=0.2, now=2.5)
+    assert carried.rate == pytest.approx(10_000), "an empty queue says nothing yet"
+    carried.update(has_queue=False, sent=18_000, arrived=9000, loss=0.2, now=2.5 + TRUST)
+    assert carried.rate == pytest.approx(20_000)
+
+
+def test_somebody_elses_queue_says_nothing_of_the_path() -> None:
+    carried = CarriedRate()
+    for step in range(100):
+        carried.update(has_queue=True, sent=1000 * step, arrived=800 * step, loss=0.2, now=step * 0.1)
+    assert carried.rate == math.inf
+
+
+def test_without_a_queue_nothing_is_known() -> None:
+    carried = CarriedRate()
+    for step in range(100):
+        carried.update(has_queue=step % 3 == 0, sent=2 * step, arrived=step, loss=0.0, now=step * 0.1)
+    assert carried.rate == math.inf
+
+
+def test_what_a_path_carries_bounds_its_copies_whatever_its_rate_is_guessed_at() -> None:
+    sender, size = PromptSender(0.0), 100
+    for step in range(2):
+        sender.carried.update(
+            has_queue=True, sent=8000 * step, arrived=4000 * step, loss=0.0, now=step * MEASURED_SECONDS
+        )
+    sent = []
+    for step in range(1000):
+        now = 1.0 + step * 0.02
+        sender.push(bytes(size), now=now, stale_key=None)
+        sent += sent_between(sender, start=now, end=now + 0.019, copies=8)
+    copies = (len(sent) - 1000) * (size + COPY_OVERHEAD)
+    assert 0 < copies <= 8000 * BUDGET_SHARE * (20 + BUDGET_SECONDS) + RATE * BUDGET_SHARE * BUDGET_SECONDS

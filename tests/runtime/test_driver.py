@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from ghost.chaos.spec import parse
 from ghost.compression.trains import SuperPacket
 from ghost.runtime.chaos import Impairment
 from ghost.runtime.clock import now
-from ghost.runtime.driver import BATCH, Driver
+from ghost.runtime.driver import READS, Driver
 from ghost.runtime.supervisor import Supervisor
 from ghost.runtime.udp import Address, Udp
 
@@ -79,13 +80,19 @@ class FakeTun:
         near.setblocking(False)
         self.far.settimeout(5)
         self._near = near
+        self._ring: deque[bytes] = deque()
         self.is_down = False
+
+    def flood(self, count: int) -> None:
+        """More packets than the pair holds wait to be read."""
+        self._ring.extend([b"packet"] * (count - 1))
+        self.far.send(b"packet")
 
     def fileno(self) -> int:
         return self._near.fileno()
 
     def read(self, size: int) -> bytes:
-        return os.read(self.fileno(), size)
+        return self._ring.popleft() if self._ring else os.read(self.fileno(), size)
 
     def write(self, packet: bytes) -> None:
         if self.is_down:
@@ -137,28 +144,35 @@ def test_datagrams_reach_the_device(rig: Rig) -> None:
 
 
 def test_a_turn_has_one_time_and_a_bounded_batch(rig: Rig) -> None:
-    rig.tun.far.settimeout(0.01)
-    sent = 0
-    while sent < 3 * BATCH:
-        try:
-            sent += bool(rig.tun.far.send(b"packet"))
-        except TimeoutError:
-            break
-    assert sent > BATCH
+    rig.tun.flood(3 * READS)
     settle()
     times = [at for _, at in rig.core.log]
-    assert len(times) == sent
-    assert max(times.count(at) for at in times) == BATCH
+    assert len(times) == 3 * READS
+    assert max(times.count(at) for at in times) == READS
 
 
 def test_a_flooded_device_does_not_keep_datagrams_waiting(rig: Rig) -> None:
-    for _ in range(BATCH + 5):
-        rig.tun.far.send(b"packet")
+    rig.tun.flood(READS + 5)
     rig.from_peer(b"datagram")
     settle()
     kinds = [kind for kind, _ in rig.core.log]
-    assert kinds.index("datagram") <= BATCH
-    assert len(kinds) == BATCH + 6
+    assert kinds.index("datagram") <= READS
+    assert len(kinds) == READS + 6
+
+
+def test_a_flooded_device_is_read_before_the_kernel_answers_into_it(rig: Rig) -> None:
+    rig.tun.flood(3 * READS)
+    rig.from_peer(b"question")
+    written_after: list[int] = []
+    write = rig.tun.write
+
+    def note(packet: bytes) -> None:
+        written_after.append(sum(kind == "packet" for kind, _ in rig.core.log))
+        write(packet)
+
+    rig.tun.write = note  # type: ignore[method-assign]
+    settle()
+    assert written_after[0] in (0, 2 * READS), "whoever was first: what is full is read again before it is written to"
 
 
 def test_the_timeout_comes_when_it_is_due_and_not_before(rig: Rig) -> None:

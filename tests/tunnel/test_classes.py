@@ -8,7 +8,7 @@ import pytest
 
 from ghost.compression.agreement import Agreement
 from ghost.simulation import packets
-from ghost.tunnel.composer import Composer
+from ghost.tunnel.composer import COMPANY, LONG_SYMBOL, Composer
 from ghost.tunnel.flows import SPARSE_BURST
 from ghost.tunnel.receiver import Receiver
 from ghost.wire import inner, records
@@ -93,3 +93,80 @@ def test_tcp_waits_as_long_as_it_takes() -> None:
     assert receiver.next_release(PATIENCE) is None
     receiver.release(100.0, PATIENCE)
     assert receiver.take_packets() == []
+
+
+THIN = 32_000.0  # bytes a second
+
+
+def symbols_of(composer: Composer) -> list[int]:
+    """The sizes of the symbols that are made of what waits."""
+    sizes = []
+    while composer.has_data:
+        sizes.append(len(composer.compose(composer.new_symbol)))
+    return sizes
+
+
+def download(composer: Composer, *, rate: float, count: int = 6) -> None:
+    for number in range(count):
+        packet = packets.tcp(
+            (THERE[0], 80), HERE, sequence=1300 * number, acknowledgement=1, flags=packets.ACK, payload=bytes(1300)
+        )
+        parsed = inner.parse(packet)
+        assert parsed is not None
+        composer.add(packet, parsed, rate=rate, prompt_id=0, now=0.0)
+
+
+def key(*, port: int = 22) -> bytes:
+    return packets.tcp(
+        HERE, (THERE[0], port), sequence=1, acknowledgement=1, flags=packets.ACK | packets.PUSH, payload=b"key " * 9
+    )
+
+
+@pytest.mark.parametrize("hurried", [udp(), key()])
+def test_on_a_thin_path_nobody_in_a_hurry_waits_behind_a_long_packet(hurried: bytes) -> None:
+    composer = Composer(Agreement())
+    download(composer, rate=THIN)
+    parsed = inner.parse(hurried)
+    assert parsed is not None
+    composer.add(hurried, parsed, rate=THIN, prompt_id=0, now=0.0)
+    sizes = symbols_of(composer)
+    assert max(sizes) <= LONG_SYMBOL * THIN
+    assert sum(sizes) >= 6 * 1300
+
+
+def test_symbols_are_long_where_nobody_waits_or_a_long_one_is_short() -> None:
+    for rate, hurried in ((THIN, b""), (RATE, udp())):
+        composer = Composer(Agreement())
+        download(composer, rate=rate)
+        if hurried:
+            parsed = inner.parse(hurried)
+            assert parsed is not None
+            composer.add(hurried, parsed, rate=rate, prompt_id=0, now=0.0)
+        assert max(symbols_of(composer)) > 1300
+
+
+def test_when_the_hurry_is_over_symbols_are_long_again() -> None:
+    composer = Composer(Agreement())
+    assert is_prompt(composer, udp())
+    composer.on_round_trip(0.3, COMPANY - 0.1)
+    parsed = inner.parse(udp())
+    assert parsed is not None
+    composer.add(udp(), parsed, rate=THIN, prompt_id=1, now=0.0)
+    assert composer.has_short_symbols
+    composer.on_round_trip(0.3, COMPANY + 0.1)
+    assert not composer.has_short_symbols
+
+
+def test_a_packet_without_an_order_crosses_in_short_symbols_too() -> None:
+    composer = Composer(Agreement())
+    for number in range(100):  # no longer sparse, hence no longer prompt
+        is_prompt(composer, udp(bytes([number]) * 1300))
+    symbols_of(composer)
+    is_prompt(composer, udp(b"x" * 1300))
+    other = packets.udp(HERE, (THERE[0], 53), b"query")
+    parsed = inner.parse(other)
+    assert parsed is not None
+    composer.add(other, parsed, rate=THIN, prompt_id=0, now=0.0)
+    sizes = symbols_of(composer)
+    assert len(sizes) >= 3
+    assert max(sizes) <= LONG_SYMBOL * THIN

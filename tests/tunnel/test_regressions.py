@@ -19,7 +19,7 @@ from ghost.errors import PeerError
 from ghost.obfuscation.mask import HeaderMask
 from ghost.simulation import packets
 from ghost.simulation.pair import CLIENT, SERVER, Pair
-from ghost.tunnel.composer import Composer
+from ghost.tunnel.composer import LEAST_PART, Composer
 from ghost.tunnel.receiver import Receiver
 from ghost.tunnel.registry import MemoryRegistry, Peer
 from ghost.wire import frames, inner, records
@@ -221,7 +221,7 @@ def test_a_lane_whose_packet_is_under_way_never_counts_a_sequence_twice() -> Non
         seen.extend((record.flow, record.sequence) for record in records.decode(composer.compose(room)))
 
     add(0, bytes(1200))
-    compose(200)  # too small: the packet is staged, its flow has nothing queued any more
+    compose(LEAST_PART)  # with a head too small: the packet is staged, its flow has nothing queued any more
     for port in range(1, MAX_FLOWS + 1):
         add(port, b"")  # pure acknowledgements of other flows, the last of which takes the lane over
     compose(1389)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ghost.compression.checksum import complement, remainder
 from ghost.simulation import packets
 from ghost.wire import inner
 
@@ -111,3 +112,20 @@ def test_any_bytes_parse_or_stay_out(data: bytes, is_dressed_up: bool) -> None:
     parsed = inner.parse(data)
     if parsed is not None:
         assert parsed.key[:9] == data[9:10] + data[12:20]
+
+
+@given(ident=st.integers(0, 0xFFFF), service=st.integers(0, 0xFF))
+def test_a_mark_is_set_where_it_is_understood_and_the_checksum_stays_right(ident: int, service: int) -> None:
+    packet = bytearray(packets.udp((HERE, 1), (THERE, 2), b"x"))
+    packet[1], packet[4:6] = service, ident.to_bytes(2, "big")
+    packet[10:12] = b"\0\0"
+    packet[10:12] = complement(remainder(packet[:20])).to_bytes(2, "big")
+    marked = inner.mark_congestion(bytes(packet))
+    if not service & 0x03:
+        assert marked is None
+        return
+    expected = bytearray(packet)
+    expected[1] |= 0x03
+    expected[10:12] = b"\0\0"
+    expected[10:12] = complement(remainder(expected[:20])).to_bytes(2, "big")
+    assert marked == bytes(expected)
