@@ -374,7 +374,7 @@ class ServerConfig(CommonConfig):
     has_nat: bool
     workers: int = 1
 
-    OPTIONS = ("listen", "subnet", "no-nat", "workers", *COMMON_OPTIONS)
+    OPTIONS = ("listen", "subnet", "no-nat", *COMMON_OPTIONS, "workers")
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> ServerConfig:

@@ -258,7 +258,8 @@ class Crew:
             for key in ("dropped", "udp_errors", "tun_errors", "inbox_errors")
         }
         peers = [peer | {"worker": index} for index, one in enumerate(snapshots) for peer in one["peers"]]
-        return own | summed | {"peers": peers, "workers": list(map(str, self.pids))}
+        handed_over = sum(snapshot["handed_over"] for snapshot in snapshots)
+        return own | summed | {"peers": peers, "workers": list(map(str, self.pids)), "handed_over": handed_over}
 
     def close(self) -> None:
         """Lets them end in good order, or ends them; again does no harm."""

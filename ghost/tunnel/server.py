@@ -272,6 +272,7 @@ class ServerEndpoint:
             "uptime_s": round(now - self._started, 3),
             "crypto": self._backend.name,
             "dropped": dict(self._dropped),
+            **({"handed_over": self._siblings.handed_over} if self._siblings.count > 1 else {}),
             "peers": [
                 {
                     "name": session.peer.name,

@@ -31,11 +31,12 @@ PACKET: Final = 3  # inner packet, size of its segments or 0
 class Siblings:
     """What server number `index` of `count` knows of the others, and its messages to them."""
 
-    __slots__ = ("_by_address", "_by_key", "_messages", "count", "index")
+    __slots__ = ("_by_address", "_by_key", "_messages", "count", "handed_over", "index")
 
     def __init__(self, index: int = 0, count: int = 1) -> None:
         self.index = index
         self.count = count
+        self.handed_over = 0  # datagrams and inner packets that came to the wrong server
         self._by_key: dict[bytes, int] = {}
         self._by_address: dict[bytes, int] = {}
         self._messages: list[tuple[int, bytes]] = []
@@ -66,9 +67,11 @@ class Siblings:
         self._tell_all((LEFT, self.index, public_key, address))
 
     def hand_datagrams(self, to: int, datagrams: list[bytes], address: Address) -> None:
+        self.handed_over += len(datagrams)
         self._messages.append((to, marshal.dumps((DATAGRAMS, datagrams, address))))
 
     def hand_packet(self, to: int, packet: bytes, segment_size: int = 0) -> None:
+        self.handed_over += 1
         self._messages.append((to, marshal.dumps((PACKET, packet, segment_size))))
 
     def heard(self, message: bytes) -> tuple[Any, ...]:
