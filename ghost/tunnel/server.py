@@ -96,6 +96,7 @@ class ServerEndpoint:
         self._candidates: dict[int, _Session] = {}
         self._timeouts: dict[Connection, float] = {}
         self._touched: dict[Connection, None] = {}
+        self._due_anew: dict[Connection, None] = {}  # whose timeout is not known any more
         self._receiving: dict[_Session, None] = {}
         self._replies = ReplyCache()
         self._answers: list[tuple[bytes, Address]] = []
@@ -242,7 +243,7 @@ class ServerEndpoint:
         touched, self._touched = self._touched, {}
         for connection in touched:
             datagrams += [(data, connection.address) for data in connection.datagrams_to_send(now)]
-            self._timeouts[connection] = min(connection.next_timeout(), connection.last_contact + CLIENT_TIMEOUT)
+            self._due_anew[connection] = None
         return datagrams
 
     def packets_to_deliver(self) -> list[bytes | SuperPacket]:
@@ -253,6 +254,9 @@ class ServerEndpoint:
         return packets
 
     def next_timeout(self) -> float | None:
+        for connection in self._due_anew:  # not before what they send has left: it takes a tenth of an echo's time
+            self._timeouts[connection] = min(connection.next_timeout(), connection.last_contact + CLIENT_TIMEOUT)
+        self._due_anew.clear()
         times = [*self._timeouts.values(), *(candidate.expires for candidate in self._candidates.values())]
         return min(times, default=None)
 
@@ -391,6 +395,7 @@ class ServerEndpoint:
             del self._by_address[session.peer.address.packed]
         self._timeouts.pop(session.connection, None)
         self._touched.pop(session.connection, None)
+        self._due_anew.pop(session.connection, None)
 
     def _forget_past_epochs(self, session: _Session) -> None:
         live = session.connection.epochs.local_ids()
