@@ -244,7 +244,7 @@ class Sender:
         )
 
     def may_book_later(self, ack: frames.BriefAck) -> bool:
-        """Whether nothing that is sent next depends on it: nothing waits, no symbol is under way, and it makes sense."""
+        """Whether nothing that is sent next depends on it: nothing waits, no symbol is under way, and it is sound."""
         if self.composer.has_data or len(self._window) or self.probing.owed or self._prompts.has_waiting:
             return False
         near = self._next_packet_number
@@ -399,6 +399,8 @@ class Sender:
         return due is not None and due <= now and self._pacer.may_send_urgent(now)
 
     def _may_send_bulk(self, now: float) -> bool:
+        if not (self.composer.has_data or len(self._window)):
+            return False  # there is none: an idle tunnel's echo asks no further
         return (
             self._pacer.may_send(now)
             and not self.probing.is_silent
