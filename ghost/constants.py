@@ -15,10 +15,10 @@ FULL_PACKET: Final = MAX_DATAGRAM + 28
 """Bytes that a full datagram takes of the path, its IPv4 and UDP headers counted."""
 
 MAX_MEMBERS_SIZE: Final = 30
-"""Bytes of a repair's bitmap, so that it reaches over 240 symbols."""
+"""Bytes in which a repair says over which symbols it is: 240 of any kind, or any number in 15 runs."""
 
-MAX_MEMBERS: Final = 128
-"""Symbols in a repair: bounds what a hostile one can cost its receiver, measured 5 ms for 64 and 20 ms for 240."""
+MAX_MEMBERS: Final = 512
+"""Symbols in a repair: 10 Mbit/s over 600 ms. Bounds what a hostile one can cost its receiver."""
 
 MAX_SYMBOL: Final = MAX_DATAGRAM - PACKET_OVERHEAD - 1 - 6 - MAX_MEMBERS_SIZE - 2
 """Bytes of records in a symbol, 1389: a repair over it (6 of frame head, 2 of unit size) must fit a datagram, with a

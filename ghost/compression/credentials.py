@@ -49,6 +49,3 @@ def has_mark(lowered: bytes) -> bool:
     return any(mark in lowered for mark in _MARKS)
 
 
-def reverse(key: bytes) -> bytes:
-    """The key of the other direction of a TCP flow; see ghost.wire.inner."""
-    return key[:1] + key[5:9] + key[1:5] + key[11:13] + key[9:11]

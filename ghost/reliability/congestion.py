@@ -52,6 +52,7 @@ DRAIN_GAIN_DEEP: Final = 0.75  # where a steady delay is taken for the path's ow
 DRAIN_GAIN_AFTER_START: Final = 0.5  # START leaves up to a round trip's worth of queue
 OVERSHOT: Final = 0.6  # times the rate after a drain that left a long queue, after START and
 OVERSHOT_JITTERS: Final = 6.0
+OVERSHOT_LONE_JITTERS: Final = 3.0
 MOST_OVERSHOOTS: Final = 4  # times at most: then it is somebody else's
 DRAIN_MOST: Final = 4  # horizons or measurements: by then the queue is not ours
 DRAIN_SAMPLES: Final = 5
@@ -223,7 +224,8 @@ class CongestionControl:
         if not self._start.has_rate:
             self.rate = INITIAL_PACKETS * FULL_PACKET / min(max(rtt.smoothed, INITIAL_SPREAD[0]), INITIAL_SPREAD[1])
         self.delay.update(
-            arrived - packet.time,
+            packet,
+            arrived,
             rtt.latest - ack_delay,
             grain=FULL_PACKET / self.rate,
             round_trip_time=rtt.smoothed,
@@ -345,7 +347,8 @@ class CongestionControl:
         is_empty = has_span and span.since >= self._mode_since and -span.stretch < DRAINED + self.delay.jitter / window
         is_late = now - self._mode_since > DRAIN_MOST * max(self._horizon, window)
         is_over = is_empty or (is_late and len(self._drained) >= DRAIN_SAMPLES)
-        if is_over and self._overshoots and self.queue > CONGESTED + OVERSHOT_JITTERS * self.delay.jitter:
+        noise = max(OVERSHOT_JITTERS * self.delay.jitter, OVERSHOT_LONE_JITTERS * self.delay.lone_jitter)
+        if is_over and self._overshoots and self.queue > CONGESTED + noise:
             # What START found cannot be right, nor is what was lost meanwhile the path's loss.
             self._overshoots -= 1
             self.rate *= OVERSHOT

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from ghost.constants import MAX_MEMBERS
 from ghost.reliability.field import INVERSES, PRODUCTS, coefficient, payload_of, scale, unit, weighted_sum
 
-MAX_ROWS: Final = 240  # twice the largest window that a sender codes over
+MAX_ROWS: Final = 240
 KEPT: Final = 2048  # symbols: a round trip of 600 ms at 30 Mbit/s; 3 MB
-KEPT_WITHOUT_REPAIRS: Final = 128
+KEPT_WITHOUT_REPAIRS: Final = MAX_MEMBERS
 REPAIRS_EXPECTED: Final = 10.0  # seconds after a repair that another one may come
 
 

@@ -12,34 +12,58 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from ghost.constants import FULL_PACKET
+from ghost.reliability.loss import SentPacket
+
 BASE_WINDOW: Final = 60.0  # seconds
 _BUCKETS: Final = 12
 JITTER_LIMIT: Final = 0.001  # seconds: above it the median of five is no longer a fair sample
 NOISE_WINDOW: Final = 0.7  # round trips
 _JITTER_GAIN: Final = 1 / 16
+LONE_GAP: Final = 0.020  # seconds, or the time of two packets, between such as do not disturb each other
 
 
 class QueueDelay:
-    """`queue` and `jitter` in seconds; `is_noisy` where delays vary by more than the queueing of single packets."""
+    """`queue` and `jitter` in seconds; `is_noisy` where delays vary by more than the queueing of single packets.
 
-    __slots__ = ("queue", "jitter", "is_noisy", "_minima", "_bucket_start", "_last", "_trend", "_recent", "_samples")
+    `lone_jitter` is the jitter of packets that left far apart: where a path keeps their order, those that follow
+    each other closely are bunched behind the slowest, and vary little.
+    """
+
+    __slots__ = (
+        "queue",
+        "jitter",
+        "lone_jitter",
+        "is_noisy",
+        "_minima",
+        "_bucket_start",
+        "_last",
+        "_last_packet",
+        "_trend",
+        "_recent",
+        "_samples",
+    )
 
     def __init__(self) -> None:
         self.queue = 0.0
-        self.jitter = 0.0
+        self.jitter = self.lone_jitter = 0.0
         self.is_noisy = False
         self._minima: deque[tuple[float, float]] = deque(maxlen=_BUCKETS)  # (one way, round trip)
         self._bucket_start = float("-inf")
         self._last: float | None = None
+        self._last_packet: SentPacket | None = None
         self._trend = 0.0  # from sample to sample: a queue that grows evenly is no jitter
         self._samples = 0
         self._recent: deque[tuple[float, float]] = deque(maxlen=256)
 
-    def update(self, one_way: float, round_trip: float, *, grain: float, round_trip_time: float, now: float) -> None:
-        """`one_way` = arrival on the receiver's clock minus departure on ours; `round_trip` without the ack delay.
+    def update(
+        self, packet: SentPacket, arrived: float, round_trip: float, *, grain: float, round_trip_time: float, now: float
+    ) -> None:
+        """`packet` has `arrived`, on the receiver's clock, after a `round_trip` without the ack delay.
 
         `grain` is the seconds that the path takes for one packet, `round_trip_time` the usual one.
         """
+        one_way = arrived - packet.time
         if now - self._bucket_start >= BASE_WINDOW / _BUCKETS:
             self._bucket_start = now
             self._minima.append((one_way, round_trip))
@@ -52,7 +76,9 @@ class QueueDelay:
             change = one_way - self._last
             self.jitter += gain * (abs(change - self._trend) - self.jitter)
             self._trend += gain * (change - self._trend)
-        self._last = one_way
+            if self._is_lone(packet, grain):
+                self.lone_jitter += max(_JITTER_GAIN, 1 / self._samples) * (abs(change) - self.lone_jitter)
+        self._last, self._last_packet = one_way, packet
         queue = min(
             one_way - min(minimum[0] for minimum in self._minima),
             round_trip - min(minimum[1] for minimum in self._minima),
@@ -65,3 +91,12 @@ class QueueDelay:
         else:
             latest = sorted(delay for _, delay in list(self._recent)[-5:])
             self.queue = latest[len(latest) // 2]
+
+    def _is_lone(self, packet: SentPacket, grain: float) -> bool:
+        """Whether nothing left for a while before it."""
+        last = self._last_packet
+        return (
+            last is not None
+            and packet.sent_bytes - last.sent_bytes <= FULL_PACKET
+            and packet.time - last.time > max(LONE_GAP, 2 * grain)
+        )

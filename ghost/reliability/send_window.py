@@ -10,12 +10,13 @@ from typing import Final
 
 from ghost.constants import MAX_MEMBERS_SIZE
 from ghost.reliability.field import unit
-from ghost.wire.frames import SYMBOL_ID_BITS
+from ghost.wire.frames import SYMBOL_ID_BITS, is_sayable
 from ghost.wire.numbers import expand, stretches
 
 MAX_SYMBOLS: Final = 4096
 """Between the oldest unknown symbol and the newest: 50 Mbit/s over 900 ms, and 6 MB of memory at the most."""
 MAX_SPAN: Final = MAX_MEMBERS_SIZE * 8
+_SPAN: Final = (1 << MAX_SPAN) - 1
 _SHIFT_STEP: Final = 256
 
 
@@ -132,26 +133,36 @@ class SendWindow:
         return (self._unknown & (1 << max(self.settled - self._base, 0)) - 1).bit_count()
 
     def is_codable(self, limit: int) -> bool:
-        """Whether one repair can cover all that is missing: `limit` symbols, no further apart than it can say."""
-        oldest = self.floor
-        return self.unknown_settled <= limit and self.settled - oldest <= MAX_SPAN
+        """Whether one repair can cover all that is missing: `limit` symbols, and as many as it can say."""
+        return self.unknown_settled <= limit and is_sayable(self._relative_to_floor()[1])
 
-    def members(self, limit: int) -> list[int]:
-        """What a repair should cover, at most `limit` symbols, ascending.
+    def members(self, limit: int) -> tuple[int, int]:
+        """(first id, bitmap from it on) of what a repair should cover: at most `limit` symbols.
 
         All settled ones that are missing, and the newest of the others; the latter alone where there is more missing
         than is codable.
         """
-        tail: list[int] = []
-        for symbol_id in reversed(self._payloads):
-            if symbol_id < self.settled or len(tail) == limit:
-                break
-            tail.append(symbol_id)
-        missing: list[int] = []
-        if not tail or self.is_codable(limit):
-            for symbol_id in self._payloads:
-                if symbol_id >= self.settled or len(missing) == limit:
-                    break
-                missing.append(symbol_id)
-        chosen = missing + tail[: limit - len(missing)][::-1]
-        return [symbol_id for symbol_id in chosen if symbol_id - chosen[0] < MAX_SPAN]
+        floor = self.floor
+        unknown, missing = self._relative_to_floor()
+        settled, length = min(max(self.settled - floor, 0), self.next_id - floor), self.next_id - floor
+        if not self.is_codable(limit):
+            missing = _lowest(missing & _SPAN, limit) if settled == length else 0
+        newest = max(settled, length - limit + missing.bit_count())
+        members = missing | unknown >> newest << newest
+        if not is_sayable(members):
+            members = missing or unknown >> length - MAX_SPAN << length - MAX_SPAN
+        first = (members & -members).bit_length() - 1
+        return floor + first, members >> first
+
+    def _relative_to_floor(self) -> tuple[int, int]:
+        """Bitmaps from the floor on of what is unknown, and of that what is settled."""
+        floor = self.floor
+        unknown = self._unknown >> (floor - self._base)
+        return unknown, unknown & (1 << max(self.settled - floor, 0)) - 1
+
+
+def _lowest(bitmap: int, count: int) -> int:
+    """Its lowest `count` ones."""
+    while bitmap.bit_count() > count:
+        bitmap &= (1 << bitmap.bit_length() - 1) - 1
+    return bitmap

@@ -19,6 +19,7 @@ from ghost.compression.credentials import Watch
 from ghost.compression.payload import Shrinkage
 from ghost.compression.references import PromptMemory
 from ghost.compression.trains import Train
+from ghost.tunnel.beginnings import Beginning
 from ghost.tunnel.dialogue import Dialogue
 from ghost.wire.inner import TCP, Inner, is_behind, tcp_sequence
 from ghost.wire.records import MAX_FLOWS
@@ -66,6 +67,7 @@ class Flow:
 
     __slots__ = (
         "key",
+        "beginning",
         "lane",
         "is_tcp",
         "packets",
@@ -100,6 +102,7 @@ class Flow:
         """More than sparse, and no TCP: whoever reads it may count on an order."""
         self.shrinkage = Shrinkage()
         self.prompt_memory = PromptMemory()
+        self.beginning = Beginning()
         self.dialogue = Dialogue()
         self.watch = Watch()
         self._hinted_to: int | None = None
@@ -178,6 +181,11 @@ class FlowTable:
     def lane(self, flow_id: int) -> Lane | None:
         """The lane of that id, if it was ever used."""
         return self._lanes[flow_id] if flow_id < len(self._lanes) else None
+
+    def beginning(self, key: bytes) -> Beginning | None:
+        """That of the flow with this key, if it is known."""
+        flow = self._flows.get(key)
+        return flow.beginning if flow is not None else None
 
     def find(self, inner: Inner, now: float, *, size: int = 0, rate: float = 0.0) -> Flow:
         """The packet's flow; a new one is begun for `size` bytes on a path of `rate` bytes a second, if it may."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from ghost.compression import exchange, tcp
 from ghost.compression.agreement import Agreement
-from ghost.compression.credentials import METHOD_SIZE, METHODS, has_mark, reverse
+from ghost.compression.credentials import METHOD_SIZE, METHODS, has_mark
 from ghost.compression.dictionaries import Kind
 from ghost.compression.payload import MAX_PACKET, PacketCompressor, unpad_packet
 from ghost.compression.references import ReferenceTable
@@ -30,7 +30,7 @@ from ghost.reliability.receive_window import ReceiveWindow
 from ghost.reliability.send_window import MAX_SYMBOLS
 from ghost.tunnel.runs import segments_in_order
 from ghost.wire import frames, inner, records, shorts
-from ghost.wire.numbers import expand
+from ghost.wire.numbers import expand, stretches
 from ghost.wire.records import Encoding
 
 MAX_HELD: Final = MAX_SYMBOLS * records.MAX_RECORDS
@@ -171,7 +171,7 @@ class Receiver:
         """PeerError as for a symbol."""
         self._now = now
         first = expand(repair.first_id, bits=frames.SYMBOL_ID_BITS, near=self.window.floor)
-        members = [first + offset for offset in range(repair.members.bit_length()) if repair.members >> offset & 1]
+        members = [symbol_id for start, end in stretches(repair.members, first) for symbol_id in range(start, end)]
         if members[-1] > self.window.floor + MAX_SYMBOLS:
             raise PeerError("window")
         self._on_solved(self._decoder.on_repair(repair.seed, members, repair.payload, floor=self.window.floor, now=now))
@@ -424,7 +424,7 @@ class Receiver:
         if packet[payload_at : payload_at + METHOD_SIZE] in METHODS and has_mark(packet.lower()):
             parsed = inner.parse(packet)
             if parsed is not None and parsed.protocol == inner.TCP:
-                distrust(reverse(parsed.key))
+                distrust(inner.reverse(parsed.key))
 
     def _expand(self, padded: bytes) -> bytes:
         body, kind = unpad_packet(padded)

@@ -31,10 +31,11 @@ from ghost.reliability.prompts import HEAVY_LOSS, PromptSender, copies_for, is_b
 from ghost.reliability.repair import LEAST_LOSS, LEAST_WINDOW, RepairPolicy, coding_window
 from ghost.reliability.rtt import RttEstimator
 from ghost.reliability.send_window import SendWindow
+from ghost.tunnel.beginnings import JITTERS, LEAST_JITTER
 from ghost.tunnel.composer import Composer
 from ghost.wire import frames
 from ghost.wire.inner import Inner
-from ghost.wire.numbers import expand
+from ghost.wire.numbers import expand, stretches
 
 WIRE_HEADERS: Final = 28  # bytes of IPv4 and UDP around a datagram: the path's rate is spent on them too
 LARGEST_PLAINTEXT: Final = MAX_DATAGRAM - PACKET_OVERHEAD - len(frames.PING)
@@ -164,6 +165,12 @@ class Sender:
     def dropped_packets(self) -> int:
         """Inner packets refused by a full queue."""
         return self.composer.dropped + self._prompts.dropped
+
+    @property
+    def usual_round_trip(self) -> float:
+        """Seconds that most round trips stay below where they vary of themselves, else 0."""
+        jitter = self.congestion.delay.lone_jitter
+        return self.rtt.smoothed + JITTERS * jitter if jitter > LEAST_JITTER else 0.0
 
     # ---- in ---------------------------------------------------------------------------------------------------
 
@@ -496,9 +503,9 @@ class Sender:
         self._is_patient = False
         if missing is not None and not self._window.is_codable(window):
             return self._append_again(parts, room, missing)  # after a mass of losses, one by one is as good as coded
-        members = self._window.members(window)
-        if len(members) > 1:
-            return self._append_repair(parts, room, members)
+        first, members = self._window.members(window)
+        if members > 1:
+            return self._append_repair(parts, room, first, members)
         return self._append_again(parts, room, self._window.floor)
 
     def _append_new(self, parts: list[bytes], room: int) -> int | None:
@@ -542,11 +549,11 @@ class Sender:
             self._window.on_sent(symbol_id, number)
         return PIECE
 
-    def _append_repair(self, parts: list[bytes], room: int, members: list[int]) -> int | None:
+    def _append_repair(self, parts: list[bytes], room: int, first: int, members: int) -> int | None:
         seed = self._repairs.repairs & 0xFF
-        units = [(symbol_id, self._window.unit(symbol_id)) for symbol_id in members]
-        mask = sum(1 << (symbol_id - members[0]) for symbol_id in members)
-        frame = frames.encode_repair(frames.Repair(seed, members[0], mask, combine(units, seed)))
+        ids = [symbol_id for start, end in stretches(members, first) for symbol_id in range(start, end)]
+        units = [(symbol_id, self._window.unit(symbol_id)) for symbol_id in ids]
+        frame = frames.encode_repair(frames.Repair(seed, first, members, combine(units, seed)))
         if len(frame) > room:
             return None
         self._repairs.repairs += 1

@@ -34,6 +34,7 @@ from typing import NamedTuple
 from ghost.constants import MAX_MEMBERS, MAX_MEMBERS_SIZE, MAX_SYMBOL
 from ghost.errors import PeerError
 from ghost.wire import shorts
+from ghost.wire.numbers import stretches
 
 SYMBOL_ID_BITS = 24
 PROMPT_ID_BITS = 16
@@ -51,6 +52,8 @@ TOKEN_SIZE = 8
 _PAD, _PING, _ACK, _SYMBOL, _REPAIR, _PROMPT = 0x00, 0x01, 0x02, 0x04, 0x06, 0x08
 _BRIEF_ACK, _PATIENT_SYMBOL, _PATIENT, _PIECE = 0x03, 0x05, 0x07, 0x09
 _LAST_PIECE = 0x8000
+_RUNS = 0x80  # beside the size of a repair's members: they are lengths of runs
+_LONG_RUN = 0xFF  # so many, and the run goes on
 _CHALLENGE, _RESPONSE, _CLOSE, _SMALL_PROMPT, _SKIPPABLE = 0x0A, 0x0B, 0x0C, 0x0E, 0x80
 _LOST = 0x80
 _LOST_BODY = Struct(">BHBH")
@@ -130,7 +133,10 @@ class Piece(NamedTuple):
 
 
 class Repair(NamedTuple):
-    """A linear combination over GF(256) of the symbols first_id + i for every bit i of `members` (bit 0 is set)."""
+    """A linear combination over GF(256) of the symbols first_id + i for every bit i of `members` (bit 0 is set).
+
+    `members` takes at most MAX_MEMBERS_SIZE bytes: as a bitmap or, where that is shorter, as the lengths of its runs.
+    """
 
     seed: int
     first_id: int
@@ -244,9 +250,42 @@ def encode_piece(symbol_id: int, offset: int, piece: bytes, *, is_last: bool) ->
 
 def encode_repair(repair: Repair) -> bytes:
     """The last frame of its packet."""
-    members = repair.members.to_bytes((repair.members.bit_length() + 7) // 8, "little")
-    head = bytes([_REPAIR, repair.seed]) + (repair.first_id & 0xFFFFFF).to_bytes(3, "big") + bytes([len(members)])
-    return head + members + repair.payload
+    head = bytes([_REPAIR, repair.seed]) + (repair.first_id & 0xFFFFFF).to_bytes(3, "big")
+    return head + _encode_members(repair.members) + repair.payload
+
+
+def is_sayable(members: int) -> bool:
+    """Whether one repair can say that it is over these."""
+    return len(_encode_members(members)) <= 1 + MAX_MEMBERS_SIZE
+
+
+def _encode_members(members: int) -> bytes:
+    """With their size before them."""
+    size = (members.bit_length() + 7) // 8
+    if size <= 2:
+        return bytes([size]) + members.to_bytes(size, "little")
+    runs, at = bytearray(), 0
+    for start, end in stretches(members, 0):
+        for length in (start - at, end - start) if start else (end,):
+            runs += b"\xff" * (length // _LONG_RUN) + bytes([length % _LONG_RUN])
+        at = end
+    if len(runs) < size:
+        return bytes([_RUNS | len(runs)]) + runs
+    return bytes([size]) + members.to_bytes(size, "little")
+
+
+def _decode_members(head: int, body: bytes) -> int:
+    if not head & _RUNS:
+        return int.from_bytes(body, "little")
+    members, at, is_member, length = 0, 0, True, 0
+    for byte in body:
+        length += byte
+        if byte == _LONG_RUN:
+            continue
+        if is_member:
+            members |= ((1 << length) - 1) << at
+        at, is_member, length = at + length, not is_member, 0
+    return members
 
 
 def encode_prompt(prompt_id: int, record: bytes) -> bytes:
@@ -369,9 +408,10 @@ def _decode_piece(body: bytes) -> Piece:
 
 
 def _decode_repair(body: bytes) -> Repair:
-    start = 5 + body[4]
-    members = int.from_bytes(body[5:start], "little")
-    if len(body) <= start + 2 or not members & 1 or body[4] > MAX_MEMBERS_SIZE or members.bit_count() > MAX_MEMBERS:
+    size = body[4] & ~_RUNS
+    start = 5 + size
+    members = _decode_members(body[4], body[5:start])
+    if len(body) <= start + 2 or not members & 1 or size > MAX_MEMBERS_SIZE or members.bit_count() > MAX_MEMBERS:
         raise PeerError("malformed")
     return Repair(body[0], int.from_bytes(body[1:4], "big"), members, body[start:])
 

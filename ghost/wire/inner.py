@@ -48,6 +48,11 @@ def parse(packet: bytes) -> Inner | None:
     return Inner(key, protocol, data_at == size and flags & _TCP_PLAIN_ACK_MASK == _TCP_ACK)
 
 
+def reverse(key: bytes) -> bytes:
+    """The key of the flow's other direction."""
+    return key[:1] + key[5:9] + key[1:5] + key[11:13] + key[9:11]
+
+
 def is_background(packet: bytes) -> bool:
     """Whether its sender asks for less than others get."""
     return packet[1] & 0xFC in _BACKGROUND

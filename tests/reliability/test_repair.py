@@ -44,7 +44,7 @@ def test_repairs_make_up_for_the_loss_ahead_of_news(loss: float) -> None:
 
 def test_the_coding_window_shrinks_with_what_it_costs_and_is_none_where_it_does_not_pay() -> None:
     assert coding_window(LEAST_LOSS / 2, MEGABIT) == 0
-    assert coding_window(0.3, 8 * MEGABIT) == MAX_MEMBERS
+    assert coding_window(0.3, MEGABIT) == MAX_MEMBERS
     windows = [coding_window(0.3, rate * MEGABIT) for rate in (10, 50, 100, 200, 400, 800)]
     assert windows == sorted(windows, reverse=True)
     assert all(window == 0 or window >= LEAST_WINDOW for window in windows)

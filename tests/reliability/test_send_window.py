@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ghost.constants import MAX_MEMBERS
 from ghost.reliability.receive_window import ReceiveWindow
 from ghost.reliability.send_window import MAX_SPAN, MAX_SYMBOLS, SendWindow
 
@@ -20,6 +21,11 @@ def filled(count: int) -> SendWindow:
     for number in range(count):
         window.on_sent(window.add(b"%d" % number), number)
     return window
+
+
+def members(window: SendWindow, limit: int) -> list[int]:
+    first, bitmap = window.members(limit)
+    return [first + offset for offset in range(bitmap.bit_length()) if bitmap >> offset & 1]
 
 
 def test_a_symbol_in_flight_is_not_missing() -> None:
@@ -100,37 +106,50 @@ def test_what_was_settled_before_the_receiver_learned_everything_does_not_count(
     window.settled = 5
     window.on_report(900, 0)
     assert (window.unknown_settled, window.is_codable(1)) == (0, True)
-    assert window.members(3) == [997, 998, 999]
+    assert members(window, 3) == [997, 998, 999]
 
 
 def test_a_repair_covers_what_is_settled_and_missing_and_then_the_newest() -> None:
     window = filled(10)
     window.on_known(1)
     window.settled = 3
-    assert window.members(5) == [0, 2, 7, 8, 9]
-    assert window.members(2) == [0, 2]
-    assert window.members(100) == [0, 2, *range(3, 10)]
+    assert members(window, 5) == [0, 2, 7, 8, 9]
+    assert members(window, 2) == [0, 2]
+    assert members(window, 100) == [0, 2, *range(3, 10)]
 
 
 def test_a_repair_leaves_out_the_missing_where_there_are_too_many() -> None:
     window = filled(10)
     window.settled = 5
     assert not window.is_codable(4)
-    assert window.members(4) == [6, 7, 8, 9]
+    assert members(window, 4) == [6, 7, 8, 9]
     window.settled = 10  # no others
-    assert window.members(4) == [0, 1, 2, 3]
+    assert members(window, 4) == [0, 1, 2, 3]
 
 
-def test_a_repair_reaches_no_further_than_its_bitmap() -> None:
-    window = filled(MAX_SPAN + 10)
-    for symbol_id in range(1, MAX_SPAN + 5):
+def test_a_repair_reaches_over_all_that_is_under_way() -> None:
+    window = filled(3 * MAX_SPAN)
+    for symbol_id in range(1, 2 * MAX_SPAN):
+        window.on_known(symbol_id)
+    window.settled = 2 * MAX_SPAN
+    assert members(window, 9) == [0, *range(3 * MAX_SPAN - 8, 3 * MAX_SPAN)]
+    window.settled += 1
+    assert not window.is_codable(1)
+    assert members(window, 1) == [3 * MAX_SPAN - 1]
+
+
+def test_a_repair_leaves_out_what_it_cannot_say() -> None:
+    window = filled(3 * MAX_SPAN)
+    for symbol_id in range(0, 2 * MAX_SPAN, 2):
         window.on_known(symbol_id)
     window.settled = MAX_SPAN
-    assert window.is_codable(1)
-    assert window.members(9) == [0]
-    window.settled = MAX_SPAN + 1
-    assert not window.is_codable(1)
-    assert window.members(9) == list(range(MAX_SPAN + 5, MAX_SPAN + 10))
+    assert window.is_codable(MAX_MEMBERS)
+    assert members(window, MAX_MEMBERS) == list(range(1, MAX_SPAN, 2))
+    window.settled = 2 * MAX_SPAN
+    assert not window.is_codable(MAX_MEMBERS)
+    assert members(window, MAX_MEMBERS) == list(range(2 * MAX_SPAN, 3 * MAX_SPAN))
+    window.settled = 0  # it arrives out of order, and nobody knows yet
+    assert members(window, MAX_MEMBERS) == list(range(2 * MAX_SPAN, 3 * MAX_SPAN))
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 1 << 300)), max_size=30))

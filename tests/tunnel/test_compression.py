@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from ghost.compression.agreement import Agreement
-from ghost.compression.credentials import reverse
 from ghost.constants import INNER_MTU
 from ghost.errors import PeerError
 from ghost.simulation import packets
@@ -229,7 +228,7 @@ def test_the_key_of_the_other_direction_is_that_of_the_answers() -> None:
         parsed = inner.parse(packets.tcp(*ends, sequence=1, acknowledgement=1, flags=packets.ACK, payload=b"x"))
         assert parsed is not None
         keys.append(parsed.key)
-    assert reverse(keys[0]) == keys[1]
+    assert inner.reverse(keys[0]) == keys[1]
 
 
 def test_what_was_saved_and_spent_adds_up(connected: Callable[..., Pair], talk: Callable[..., Any]) -> None:

@@ -37,13 +37,15 @@ brief_acks = st.builds(
 )
 symbols = st.builds(frames.Symbol, st.integers(0, (1 << 24) - 1), st.binary(min_size=1, max_size=1400))
 patient_symbols = st.builds(frames.PatientSymbol, st.integers(0, 0xFFFF), st.binary(min_size=1, max_size=256))
+bitmaps = st.integers(0, (1 << 8 * MAX_MEMBERS_SIZE) - 1).map(lambda bitmap: bitmap | 1)
+runs = st.lists(st.integers(1, 600), min_size=1, max_size=9).map(
+    lambda lengths: sum(((1 << n) - 1) << sum(lengths[:i]) for i, n in enumerate(lengths) if i % 2 == 0)
+)
 repairs = st.builds(
     frames.Repair,
     st.integers(0, 255),
     st.integers(0, (1 << 24) - 1),
-    st.sets(st.integers(1, 8 * MAX_MEMBERS_SIZE - 1), max_size=MAX_MEMBERS - 1).map(
-        lambda offsets: sum(1 << offset for offset in {0, *offsets})
-    ),
+    (bitmaps | runs).filter(lambda members: members.bit_count() <= MAX_MEMBERS),
     st.binary(min_size=3, max_size=300),
 )
 ids = st.integers(0, 0xFFFF)
@@ -173,6 +175,24 @@ def test_a_repair_over_more_symbols_than_allowed_is_malformed() -> None:
     assert len(frames.decode(over(MAX_MEMBERS))) == 1
     with pytest.raises(PeerError, match="malformed"):
         frames.decode(over(MAX_MEMBERS + 1))
+
+
+def test_what_lies_far_apart_is_said_by_runs_and_what_is_ragged_by_a_bitmap() -> None:
+    def size(members: int) -> int:
+        assert frames.is_sayable(members)
+        return len(frames.encode_repair(frames.Repair(1, 0, members, b""))) - frames.SYMBOL_OVERHEAD - 2
+
+    assert size(1 | 1 << 700 | ((1 << 300) - 1) << 1000) == 1 + 3 + 1 + 2 + 2  # 1, 699, 1, 299, 300
+    assert size(int("01" * 120, 2)) == 30
+    assert not frames.is_sayable(int("01" * 121, 2))
+
+
+def test_members_that_are_cut_off_or_not_any_are_malformed() -> None:
+    head, coded = bytes([6, 1, 0, 0, 0]), b"coded"
+    assert frames.decode(head + bytes([0x82, 3, 0]) + coded) == [frames.Repair(1, 0, 0b111, coded)]
+    for members in (b"\x80", b"\x81\x00", b"\x81\xff", b"\x9f" + bytes(31), b"\x9e\x01"):
+        with pytest.raises(PeerError, match="malformed"):
+            frames.decode(head + members + coded)
 
 
 def test_padding_hides_whatever_follows() -> None:
