@@ -15,6 +15,7 @@ LASTING = 10
 """Seconds that a condition has to last; loss is measured over 256 packets, which on slow links are some seconds."""
 _KNOWN_FROM = 200  # packets sent, below which a share of them says little
 _SILENT, _QUEUE_MS, _LOSSY, _BAD = 30.0, 300.0, 0.01, 0.2
+_MOMENT = 2.0  # seconds, in which something ended between two looks
 _CLEAR_BELOW = 0.8  # of a threshold that was passed: what hovers around it makes no lines
 
 Told = tuple[int, str]
@@ -25,6 +26,7 @@ class Story:
     """`tell` gives the lines that the newest status adds."""
 
     def __init__(self) -> None:
+        self._chaos_left: float | None = None  # seconds, of a bad link that ends by itself
         self._peers: dict[str, _Peer] = {}
 
     def tell(self, status: dict[str, Any]) -> list[Told]:
@@ -38,6 +40,9 @@ class Story:
             told += known.update(facts)
         for key in [key for key in self._peers if key not in here]:
             told += self._peers.pop(key).farewell()
+        left, self._chaos_left = self._chaos_left, status.get("chaos_left_s")
+        if left is not None and left <= _MOMENT and "chaos" not in status:
+            told.append((logging.WARNING, "chaos: off, its time is up"))
         return told
 
     def end(self) -> list[Told]:

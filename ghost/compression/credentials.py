@@ -47,5 +47,3 @@ class Watch:
 def has_mark(lowered: bytes) -> bool:
     """Whether the text, in lower case, announces a secret."""
     return any(mark in lowered for mark in _MARKS)
-
-

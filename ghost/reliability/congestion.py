@@ -52,7 +52,7 @@ DRAIN_GAIN_DEEP: Final = 0.75  # where a steady delay is taken for the path's ow
 DRAIN_GAIN_AFTER_START: Final = 0.5  # START leaves up to a round trip's worth of queue
 OVERSHOT: Final = 0.6  # times the rate after a drain that left a long queue, after START and
 OVERSHOT_JITTERS: Final = 6.0
-OVERSHOT_LONE_JITTERS: Final = 3.0
+PASSING: Final = 0.75  # of what the path does not lose by itself: the delay that is left is nobody's queue
 MOST_OVERSHOOTS: Final = 4  # times at most: then it is somebody else's
 DRAIN_MOST: Final = 4  # horizons or measurements: by then the queue is not ours
 DRAIN_SAMPLES: Final = 5
@@ -101,6 +101,7 @@ class CongestionControl:
         "_span",
         "_max_rate",
         "_updated",
+        "_horizon",
         "_min_rtt",
         "_smoothed_rtt",
         "_mode_since",
@@ -139,6 +140,7 @@ class CongestionControl:
         self._max_rate = max_rate or float("inf")
         self._updated = now
         self._min_rtt = self._smoothed_rtt = INITIAL_RTT
+        self._horizon = max(INITIAL_RTT, LEAST_HORIZON)  # seconds in which what is done now shows
         self._mode_since = now
         self._overshoots = MOST_OVERSHOOTS
         self._drained: list[float] = []  # queue samples of the drain that is under way
@@ -221,6 +223,7 @@ class CongestionControl:
         `acked_bytes` are all that was acknowledged so far. `has_backlog`: more is waiting than may leave.
         """
         self._min_rtt, self._smoothed_rtt = rtt.min_rtt, rtt.smoothed
+        self._horizon = max(rtt.min_rtt, rtt.smoothed / 2, LEAST_HORIZON)
         if not self._start.has_rate:
             self.rate = INITIAL_PACKETS * FULL_PACKET / min(max(rtt.smoothed, INITIAL_SPREAD[0]), INITIAL_SPREAD[1])
         self.delay.update(
@@ -347,8 +350,9 @@ class CongestionControl:
         is_empty = has_span and span.since >= self._mode_since and -span.stretch < DRAINED + self.delay.jitter / window
         is_late = now - self._mode_since > DRAIN_MOST * max(self._horizon, window)
         is_over = is_empty or (is_late and len(self._drained) >= DRAIN_SAMPLES)
-        noise = max(OVERSHOT_JITTERS * self.delay.jitter, OVERSHOT_LONE_JITTERS * self.delay.lone_jitter)
-        if is_over and self._overshoots and self.queue > CONGESTED + noise:
+        is_passing = is_empty and span.delivered > PASSING * (1 - self._path_loss) * span.rate
+        is_long = self.queue > CONGESTED + OVERSHOT_JITTERS * self.delay.jitter
+        if is_over and self._overshoots and is_long and not is_passing:
             # What START found cannot be right, nor is what was lost meanwhile the path's loss.
             self._overshoots -= 1
             self.rate *= OVERSHOT
@@ -430,11 +434,6 @@ class CongestionControl:
             self._last_step, self._delivered_before = self._probe, span.delivered
             self._probe = min(2 * self._probe, PROBE_MOST)
         self._grown_at = now
-
-    @property
-    def _horizon(self) -> float:
-        """Seconds in which what is done now shows."""
-        return max(self._min_rtt, self._smoothed_rtt / 2, LEAST_HORIZON)
 
     def _set_pacing(self, gain: float) -> None:
         self.rate = max(self.rate, LEAST_RATE)

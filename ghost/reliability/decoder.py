@@ -14,7 +14,7 @@ from collections import deque
 from typing import Final
 
 from ghost.constants import MAX_MEMBERS
-from ghost.reliability.field import INVERSES, PRODUCTS, coefficient, payload_of, scale, unit, weighted_sum
+from ghost.reliability.field import INVERSES, PRODUCTS, coefficients, payload_of, scale, unit, weighted_sum
 
 MAX_ROWS: Final = 240
 KEPT: Final = 2048  # symbols: a round trip of 600 ms at 30 Mbit/s; 3 MB
@@ -87,17 +87,17 @@ class Decoder:
         """An equation over `members`; symbols below `floor` are known. Returns what it solved."""
         self._repairs_until = now + REPAIRS_EXPECTED
         units, terms, factors = self._units, [], {}
-        for symbol_id in members:
+        for symbol_id, factor in zip(members, coefficients(seed, members), strict=True):
             known = units.get(symbol_id)
             if known is None and symbol_id in self._payloads:
                 known = units[symbol_id] = unit(self._payloads[symbol_id])
             if known is not None:
-                terms.append((coefficient(seed, symbol_id), known))
+                terms.append((factor, known))
             elif symbol_id < floor:  # known once, and let go since
                 self.redundant += 1
                 return []
             else:
-                factors[symbol_id] = coefficient(seed, symbol_id)
+                factors[symbol_id] = factor
         row = _Row(factors, int.from_bytes(data, "little") ^ weighted_sum(terms))
         solved: list[tuple[int, bytes]] = []
         if not self._insert(row, solved):

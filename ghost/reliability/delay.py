@@ -10,6 +10,8 @@ of five, or under jitter by the least of a round trip.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
+from math import inf
 from typing import Final
 
 from ghost.constants import FULL_PACKET
@@ -36,6 +38,7 @@ class QueueDelay:
         "lone_jitter",
         "is_noisy",
         "_minima",
+        "_former",
         "_bucket_start",
         "_last",
         "_last_packet",
@@ -49,7 +52,8 @@ class QueueDelay:
         self.jitter = self.lone_jitter = 0.0
         self.is_noisy = False
         self._minima: deque[tuple[float, float]] = deque(maxlen=_BUCKETS)  # (one way, round trip)
-        self._bucket_start = float("-inf")
+        self._former: tuple[float, float] = (inf, inf)  # the least of all but the last
+        self._bucket_start = -inf
         self._last: float | None = None
         self._last_packet: SentPacket | None = None
         self._trend = 0.0  # from sample to sample: a queue that grows evenly is no jitter
@@ -67,6 +71,11 @@ class QueueDelay:
         if now - self._bucket_start >= BASE_WINDOW / _BUCKETS:
             self._bucket_start = now
             self._minima.append((one_way, round_trip))
+            former = list(self._minima)[:-1]
+            self._former = (
+                min([each[0] for each in former], default=inf),
+                min([each[1] for each in former], default=inf),
+            )
         else:
             least_one_way, least_round_trip = self._minima[-1]
             self._minima[-1] = (min(one_way, least_one_way), min(round_trip, least_round_trip))
@@ -79,17 +88,15 @@ class QueueDelay:
             if self._is_lone(packet, grain):
                 self.lone_jitter += max(_JITTER_GAIN, 1 / self._samples) * (abs(change) - self.lone_jitter)
         self._last, self._last_packet = one_way, packet
-        queue = min(
-            one_way - min(minimum[0] for minimum in self._minima),
-            round_trip - min(minimum[1] for minimum in self._minima),
-        )
+        present, least = self._minima[-1], self._former
+        queue = min(one_way - min(present[0], least[0]), round_trip - min(present[1], least[1]))
         self._recent.append((now, queue))
         self.is_noisy = self.jitter > max(JITTER_LIMIT, grain)
         if self.is_noisy:
             since = now - NOISE_WINDOW * round_trip_time
-            self.queue = min(delay for time, delay in self._recent if time >= since)
+            self.queue = min([delay for time, delay in self._recent if time >= since])
         else:
-            latest = sorted(delay for _, delay in list(self._recent)[-5:])
+            latest = sorted([delay for _, delay in islice(reversed(self._recent), 5)])
             self.queue = latest[len(latest) // 2]
 
     def _is_lone(self, packet: SentPacket, grain: float) -> bool:

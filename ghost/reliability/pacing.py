@@ -12,16 +12,22 @@ URGENT_SECONDS: Final = 0.020
 class Pacer:
     """Credit grows at `rate` bytes a second up to a small burst; urgent datagrams may take it below zero."""
 
-    __slots__ = ("rate", "_credit", "_updated")
+    __slots__ = ("_burst", "_credit", "_rate", "_updated", "_urgent_floor")
 
     def __init__(self, rate: float, now: float) -> None:
-        self.rate = rate
         self._credit = float(LEAST_BURST)
         self._updated = now
+        self.pace(rate)
+
+    def pace(self, rate: float) -> None:
+        """From now on so many bytes a second."""
+        self._rate = rate
+        self._burst = max(LEAST_BURST, rate * BURST_SECONDS)
+        self._urgent_floor = -max(2 * LEAST_BURST, rate * URGENT_SECONDS)
 
     def _refill(self, now: float) -> None:
-        burst = max(LEAST_BURST, self.rate * BURST_SECONDS)
-        self._credit = min(self._credit + (now - self._updated) * self.rate, burst)
+        credit = self._credit + (now - self._updated) * self._rate
+        self._credit = credit if credit < self._burst else self._burst
         self._updated = now
 
     def may_send(self, now: float) -> bool:
@@ -43,13 +49,9 @@ class Pacer:
 
     def next_time(self) -> float:
         """When credit is above zero again; a time in the past means now."""
-        return self._updated if self._credit > 0 else self._updated + (1 - self._credit) / self.rate
+        return self._updated if self._credit > 0 else self._updated + (1 - self._credit) / self._rate
 
     def next_urgent_time(self) -> float:
         """When an urgent datagram may leave; a time in the past means now."""
         missing = self._urgent_floor - self._credit
-        return self._updated if missing < 0 else self._updated + (1 + missing) / self.rate
-
-    @property
-    def _urgent_floor(self) -> float:
-        return -max(2 * LEAST_BURST, self.rate * URGENT_SECONDS)
+        return self._updated if missing < 0 else self._updated + (1 + missing) / self._rate

@@ -56,6 +56,8 @@ class Probing:
 
     def delay(self, interval: float) -> float:
         """Seconds from the last packet that asks for an answer to the next probe; `interval` is the probe timeout."""
-        backoff = max(0, self.unanswered - BEFORE_BACKOFF)
+        backoff = self.unanswered - BEFORE_BACKOFF
+        if backoff <= 0:
+            return interval
         most = PATIENT_INTERVAL if self.unanswered > BEFORE_PATIENCE else MAX_INTERVAL
         return min(interval * (1 << min(backoff, 16)), max(interval, most))

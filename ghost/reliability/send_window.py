@@ -23,9 +23,11 @@ _SHIFT_STEP: Final = 256
 class SendWindow:
     """`settled` is the id below which a symbol that is not known has not arrived: what lies above may be on its way."""
 
-    __slots__ = ("next_id", "settled", "_payloads", "_units", "_last_packet", "_missing", "_base", "_unknown")
+    __slots__ = ("floor", "next_id", "settled", "_payloads", "_units", "_last_packet", "_missing", "_base", "_unknown")
 
     def __init__(self) -> None:
+        self.floor = 0
+        """Below it the receiver knows everything."""
         self.next_id = 0
         self.settled = 0
         self._payloads: dict[int, bytes] = {}  # in order of id
@@ -39,28 +41,24 @@ class SendWindow:
         return len(self._payloads)
 
     @property
-    def floor(self) -> int:
-        """Below it the receiver knows everything."""
-        return next(iter(self._payloads), self.next_id)
-
-    @property
     def room(self) -> int:
         """How many new symbols fit."""
         return MAX_SYMBOLS - (self.next_id - self.floor)
 
     @property
     def is_full(self) -> bool:
-        return self.room <= 0
+        return self.next_id - self.floor >= MAX_SYMBOLS
 
     def payload(self, symbol_id: int) -> bytes:
         return self._payloads[symbol_id]
 
-    def unit(self, symbol_id: int) -> int:
-        """What a repair is made of (ghost.reliability.field)."""
-        known = self._units.get(symbol_id)
-        if known is None:
-            known = self._units[symbol_id] = unit(self._payloads[symbol_id])
-        return known
+    def units(self, symbol_ids: list[int]) -> list[tuple[int, int]]:
+        """What a repair is made of (ghost.reliability.field): each symbol's id and unit."""
+        units = self._units
+        for symbol_id in symbol_ids:
+            if symbol_id not in units:
+                units[symbol_id] = unit(self._payloads[symbol_id])
+        return [(symbol_id, units[symbol_id]) for symbol_id in symbol_ids]
 
     def add(self, payload: bytes) -> int:
         symbol_id = self.next_id
@@ -100,6 +98,8 @@ class SendWindow:
             self._last_packet.pop(symbol_id, None)
             self._missing.discard(symbol_id)
             self._unknown ^= 1 << (symbol_id - self._base)
+            if symbol_id == self.floor:
+                self._raise_floor()
 
     def on_report(self, floor: int, bitmap: int) -> None:
         """An acknowledgement's word: all below `floor` (truncated), and floor + 1 + i for every bit i, is known.
@@ -119,9 +119,15 @@ class SendWindow:
                 last_packet.pop(symbol_id, None)
             if self._missing:
                 self._missing.difference_update(range(start, end))
+        if news or floor > self.floor:
+            self._raise_floor()
         if offset >= _SHIFT_STEP:  # seldom, so that many symbols share one copy of a long integer
             self._unknown >>= offset
             self._base = floor
+
+    def _raise_floor(self) -> None:
+        unknown = self._unknown
+        self.floor = self._base + (unknown & -unknown).bit_length() - 1 if unknown else self.next_id
 
     def next_missing(self) -> int | None:
         """The oldest missing symbol."""

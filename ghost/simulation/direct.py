@@ -13,6 +13,7 @@ from typing import Final
 from ghost.chaos.host import Nat, rebindings
 from ghost.chaos.link import Link
 from ghost.chaos.spec import LinkSpec
+from ghost.simulation.packets import is_intact
 from ghost.simulation.pair import Application
 from ghost.simulation.times import earliest
 
@@ -46,10 +47,11 @@ class Direct:
         while (due := self._next_time()) is not None and due <= end:
             self.now = max(self.now, due)
             for packet in self.up.deliver(self.now):
-                self._deliver(packet, at_server=True)
+                if not self.up.spec.corrupt or is_intact(packet):
+                    self._deliver(packet, at_server=True)
             for packet in self.down.deliver(self.now):
                 inward = self._nat.inward(packet, self._generation())
-                if inward is not None:
+                if inward is not None and (not self.down.spec.corrupt or is_intact(inward)):
                     self._deliver(inward, at_server=False)
             for application, time in zip(self.applications, self._dues, strict=False):
                 if time is not None and time <= self.now:

@@ -232,7 +232,7 @@ class Call:
         if packet[9] != UDP or packet[20:24] != self._marks[not at_server]:
             return
         number = int.from_bytes(packet[28:32], "big")
-        if self.times[number] is None:
+        if number < len(self.times) and self.times[number] is None:  # without a tunnel it may be a damaged one
             self.times[number] = pair.now - self._sent[number]
 
 

@@ -22,6 +22,14 @@ def checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
+def is_intact(packet: bytes) -> bool:
+    """Whether the receiving kernel hands on what is in this packet: the checksum behind the IPv4 header is right."""
+    protocol, body = packet[9], packet[20:]
+    if protocol == ICMP:
+        return not checksum(body)
+    return protocol != TCP or not checksum(packet[12:20] + struct.pack(">HH", TCP, len(body)) + body)
+
+
 def ipv4(protocol: int, source: IPv4Address, destination: IPv4Address, payload: bytes) -> bytes:
     head = struct.pack(
         ">BBHHHBBH4s4s",

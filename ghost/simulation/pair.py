@@ -102,7 +102,6 @@ class Pair:
         self.server_cost = server_cost
         self.busy = 0.0
         self._busy_until = 0.0
-        self._site: Site | None = None
         self._application_dues: list[float | None] = []
         self._touched: dict[ClientEndpoint | ServerEndpoint, None] = {}
         self._timeouts: dict[ClientEndpoint | ServerEndpoint, float | None] = {}
@@ -113,6 +112,7 @@ class Pair:
         self.server = self.new_server()
         self.invitation = self.new_invitation("client")
         self.client = self.new_client(self.invitation)
+        self._known_sites = [Site("client", self.client, CLIENT, self.up, self.down)]
 
     def new_invitation(self, name: str, *, expires: float = 3600.0) -> Invitation:
         """An invite that the server knows, good until `expires` on this pair's clock."""
@@ -220,11 +220,12 @@ class Pair:
         if host.spec.rebind_period is not None:
             moves = rebindings(host.spec, since=host.since, now=self.now)
             address = (address[0], address[1] + moves)
-        site = self._site
-        is_same = site is not None and site.client is self.client and site.up is self.up and site.down is self.down
-        if site is None or not is_same or site.address != address:
-            site = self._site = Site("client", self.client, address, self.up, self.down)
-        return [site, *self.guests]
+        known = self._known_sites
+        _, client, known_address, up, down = known[0]
+        is_same = client is self.client and up is self.up and down is self.down and known_address == address
+        if not is_same or len(known) != 1 + len(self.guests):
+            known = self._known_sites = [Site("client", self.client, address, self.up, self.down), *self.guests]
+        return known
 
     def _touch_all(self) -> None:
         self._touched = dict.fromkeys([*(site.client for site in self._sites()), self.server])
@@ -270,7 +271,8 @@ class Pair:
                 for datagram in up.deliver(now):
                     server.receive_datagram(datagram, address, now)
                     touched[server] = None
-                    self._work()
+                    if self.server_cost:
+                        self._work()
                 is_idle = self._busy_until <= now
             due = down.next_delivery()
             if due is not None and due <= now:
@@ -280,8 +282,8 @@ class Pair:
                 touched[client] = None
         if self._host.spec.jump:
             self._timeouts.pop(self.client, None)  # what was left until then may have leapt
-        for site in sites:
-            self._wake(site.client)
+        for _, client, _, _, _ in sites:
+            self._wake(client)
         self._wake(server)
         for application, due in zip(self.applications, self._application_dues, strict=False):
             if due is not None and due <= now:
@@ -297,22 +299,17 @@ class Pair:
 
     def _work(self) -> None:
         """The server's processor deals with one datagram."""
-        if self.server_cost:
-            self.busy += self.server_cost
-            self._busy_until = max(self._busy_until, self.now) + self.server_cost
+        self.busy += self.server_cost
+        self._busy_until = max(self._busy_until, self.now) + self.server_cost
 
     def _flush(self, sites: list[Site]) -> None:
         """Carries what the touched endpoints have to say; packets that arrive may touch further ones."""
         now, server, touched = self.now, self.server, self._touched
         for site in sites:
             if site.client in touched:
-                for packet in _plain(site.client.packets_to_deliver()):
-                    for application in self.applications:
-                        application.on_packet(self, packet, at_server=False)
+                self._deliver(site.client.packets_to_deliver(), at_server=False)
         if server in touched:
-            for packet in _plain(server.packets_to_deliver()):
-                for application in self.applications:
-                    application.on_packet(self, packet, at_server=True)
+            self._deliver(server.packets_to_deliver(), at_server=True)
         self._touched = {}
         for endpoint in touched:
             self._timeouts.pop(endpoint, None)
@@ -333,15 +330,18 @@ class Pair:
         datagrams = server.datagrams_to_send(now)
         if not datagrams:
             return
-        links = {site.address: site.down for site in sites}
+        links = {address: down for _, _, address, _, down in sites}
         for datagram, address in datagrams:
-            self._work()
+            if self.server_cost:
+                self._work()
             if address in links:
                 links[address].send(datagram, now, flow=address)
             else:
                 self.strays[address] += len(datagram)
 
-
-def _plain(packets: list[bytes | SuperPacket]) -> list[bytes]:
-    """No endpoint joins segments here: kernels that would take them are models too."""
-    return [packet for packet in packets if isinstance(packet, bytes)]
+    def _deliver(self, packets: list[bytes | SuperPacket], *, at_server: bool) -> None:
+        """No endpoint joins segments here: kernels that would take them are models too."""
+        for packet in packets:
+            if isinstance(packet, bytes):
+                for application in self.applications:
+                    application.on_packet(self, packet, at_server=at_server)

@@ -17,6 +17,7 @@ from ghost.compression.trains import SuperPacket
 from ghost.wire.inner import is_behind, parse, reverse, tcp_acknowledgement
 
 FIRST_SEGMENTS: Final = 512  # or super-packets: slow start to 10 Mbit/s over half a second
+ROUND_TRIPS: Final = 10  # usual ones, after which a flow is no longer young
 LEAST_JITTER: Final = 0.004  # seconds: HyStart bears as much
 JITTERS: Final = 5.0  # of lone packets, that a usual round trip is longer than a mean one
 MAX_HELD: Final = 1024  # acknowledgements
@@ -25,12 +26,14 @@ MAX_HELD: Final = 1024  # acknowledgements
 class Beginning:
     """One direction of a flow: when its first segments were read, as far as they are not acknowledged."""
 
-    __slots__ = ("_left", "_read", "_release")
+    __slots__ = ("_ends", "_left", "_read", "_release", "_round_trip")
 
     def __init__(self) -> None:
+        self._ends = float("inf")
         self._left = FIRST_SEGMENTS
         self._read: deque[tuple[int, float]] = deque()  # (sequence, when)
         self._release = 0.0
+        self._round_trip = 0.0
 
     def on_segment(self, sequence: int, now: float) -> None:
         """A segment that begins there was read."""
@@ -39,12 +42,17 @@ class Beginning:
             self._read.append((sequence, now))
 
     def release_time(self, acknowledgement: int, round_trip: float) -> float:
-        """When to deliver it: `round_trip` after the newest segment that it acknowledges, but none before another."""
+        """When to deliver it: `round_trip` after the newest segment that it acknowledges, but none before another.
+
+        The first `round_trip` holds for all: one that grows would be what is to be hidden.
+        """
         read_at: float | None = None
         while self._read and is_behind(self._read[0][0], acknowledgement):
             read_at = self._read.popleft()[1]
-        if read_at is not None:
-            self._release = max(self._release, read_at + round_trip)
+        if read_at is not None and read_at < self._ends:
+            if not self._round_trip:
+                self._round_trip, self._ends = round_trip, read_at + ROUND_TRIPS * round_trip
+            self._release = max(self._release, read_at + self._round_trip)
         return self._release
 
 

@@ -14,6 +14,7 @@ processor's caches, as after 50 ms of rest (measured).
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from random import Random
 from typing import Any, Final
 
@@ -93,7 +94,7 @@ class Connection:
         self._is_control_eliciting = False
         self._now = now  # of the packet or the timeout that is being dealt with
         self._keepalive_at = now + self._keepalive_interval()
-        self._nudge_at = float("inf")
+        self._nudge_at = inf
         self._is_validated = True
         self._credit = 0  # bytes that an unvalidated address may still be sent
         self._challenge = b""
@@ -261,7 +262,7 @@ class Connection:
             if is_quiet:
                 self._queue_control(frames.PING, is_eliciting=True)
         if now >= self._nudge_at:
-            self._nudge_at = float("inf")
+            self._nudge_at = inf
             if self.sender.last_eliciting < self.last_contact:
                 self._queue_control(frames.PING, is_eliciting=True)
 
@@ -279,16 +280,16 @@ class Connection:
         if self._postponed is not None and not self.sender.has_prompts:
             self._catch_up()
         datagrams: list[bytes] = []
-        while len(datagrams) < MAX_BATCH and self._limit:
+        while len(datagrams) < MAX_BATCH and (limit := self._limit):
             run = self._next_run(now, MAX_BATCH - len(datagrams))
             if run:
                 datagrams += self.epochs.current.seal_run(run)
                 continue
-            deadline = self._acks.deadline if self._limit == MAX_DATAGRAM else None
+            deadline = self._acks.deadline if limit == MAX_DATAGRAM else None
             packet = self.sender.next_plaintext(
                 now,
                 lambda: self._head(now),
-                limit=self._limit,
+                limit=limit,
                 is_head_due=bool(self._control) or (deadline is not None and deadline <= now),
                 is_head_eliciting=self._is_control_eliciting,
             )
@@ -319,17 +320,16 @@ class Connection:
     def next_timeout(self) -> float:
         """When to call again if nothing happens; the end of a turn."""
         self._catch_up()
-        times = [float("inf") if self._is_server else min(self._keepalive_at, self._nudge_at)]
-        if self._limit == MAX_DATAGRAM:
+        limit = self._limit
+        times = [inf] if self._is_server else [self._keepalive_at, self._nudge_at]
+        if limit == MAX_DATAGRAM:
             times += [time for time in (self._acks.deadline, self.sender.next_time()) if time is not None]
-        if self._limit and self._control:
+        if self._control and limit:
             times.append(self.created)  # at once
         if not self._is_validated:
             times.append(self._challenge_at)
-        held = (self.receiver.next_release(self._hold), self._beginnings.next_time)
+        held = (self.receiver.next_release(self._hold), self._beginnings.next_time, self.epochs.next_expiry)
         times += [time for time in held if time is not None]
-        if self.epochs.next_expiry is not None:
-            times.append(self.epochs.next_expiry)
         return min(times)
 
     def snapshot(self, now: float) -> dict[str, Any]:
@@ -342,8 +342,8 @@ class Connection:
             "rtt_ms": round(sender.rtt.smoothed * 1000, 3),
             "rtt_variation_ms": round(sender.rtt.variation * 1000, 3),
             "min_rtt_ms": round(sender.rtt.min_rtt * 1000, 3),
-            "path_mtu_bytes": sender.path_mtu.limit,
-            "black_holes": sender.path_mtu.black_holes,
+            "path_mtu_bytes": sender.sizes.path_mtu.limit,
+            "black_holes": sender.sizes.path_mtu.black_holes,
             "loss": round(sender.loss_rate.measured, 4),
             "loss_burst": round(sender.loss_rate.burst, 2),
             "queue_delay_ms": round(sender.congestion.delay.queue * 1000, 3),

@@ -122,7 +122,7 @@ class Receiver:
             self._duplicates += 1
             return
         solved = self._decoder.on_symbol(symbol_id, payload, now)
-        if not self._is_boarded(payload):
+        if not self._joins_segments or not self._is_boarded(payload):
             self._on_records(payload)
         if solved:
             self._on_solved(solved)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ghost.compression.trains import Train
-from ghost.constants import FULL_PACKET, MAX_DATAGRAM, MAX_SYMBOL, PACKET_OVERHEAD, PATIENCE
+from ghost.constants import FULL_PACKET, MAX_DATAGRAM, PACKET_OVERHEAD, PATIENCE
 from ghost.errors import PeerError
 from ghost.reliability.acks import MAX_ACK_DELAY
 from ghost.reliability.congestion import CongestionControl
@@ -24,8 +24,6 @@ from ghost.reliability.field import combine
 from ghost.reliability.loss import LossDetector, SentPacket
 from ghost.reliability.lossrate import LossRate
 from ghost.reliability.pacing import Pacer
-from ghost.reliability.pathmtu import PathMtu
-from ghost.reliability.pieces import PieceSender
 from ghost.reliability.probing import Probing
 from ghost.reliability.prompts import HEAVY_LOSS, PromptSender, copies_for, is_bursty
 from ghost.reliability.repair import LEAST_LOSS, LEAST_WINDOW, RepairPolicy, coding_window
@@ -33,14 +31,11 @@ from ghost.reliability.rtt import RttEstimator
 from ghost.reliability.send_window import SendWindow
 from ghost.tunnel.beginnings import JITTERS, LEAST_JITTER
 from ghost.tunnel.composer import Composer
+from ghost.tunnel.sizes import WIRE_HEADERS, PacketSizes
 from ghost.wire import frames
 from ghost.wire.inner import Inner
 from ghost.wire.numbers import expand, stretches
 
-WIRE_HEADERS: Final = 28  # bytes of IPv4 and UDP around a datagram: the path's rate is spent on them too
-LARGEST_PLAINTEXT: Final = MAX_DATAGRAM - PACKET_OVERHEAD - len(frames.PING)
-BESIDE_SYMBOL: Final = MAX_DATAGRAM - MAX_SYMBOL  # bytes of a datagram that a symbol cannot have
-PIECE_ROOM: Final = frames.PIECE_OVERHEAD - frames.SYMBOL_OVERHEAD
 SYMBOL_PACKET_OVERHEAD: Final = frames.SYMBOL_OVERHEAD + PACKET_OVERHEAD + WIRE_HEADERS
 SPARSE_FLIGHT: Final = 1024  # bytes in flight up to which traffic is sparse: a key, its echo, and one more
 LONE_FLIGHT: Final = 4096  # bytes in flight up to which a symbol comes by itself, whatever was repaired before it
@@ -76,7 +71,6 @@ class Sender:
         "copied_bytes",
         "last_eliciting",
         "lost_packets",
-        "path_mtu",
         "padding_bytes",
         "probing",
         "repair_bytes",
@@ -84,9 +78,10 @@ class Sender:
         "retransmitted",
         "retransmitted_bytes",
         "sent_bytes",
-        "_cut_below",
+        "sizes",
+        "_coded_for",
+        "_coded_window",
         "_in_flight",
-        "_largest_plaintext",
         "_news",
         "_next_packet_number",
         "_pacer",
@@ -95,7 +90,6 @@ class Sender:
         "_patience",
         "_peer_clock",
         "_peer_clock_at",
-        "_pieces",
         "_prompts",
         "_repairs",
         "_window",
@@ -117,7 +111,6 @@ class Sender:
         self.last_eliciting = now
         """When the last packet left that asks for an acknowledgement."""
         self.lost_packets = 0
-        self.path_mtu = PathMtu()
         self.probing = Probing()
         self.repairs_sent = 0
         self.retransmitted = 0
@@ -126,9 +119,9 @@ class Sender:
         self.repair_bytes = self.retransmitted_bytes = self.copied_bytes = self.padding_bytes = 0
         self.control_bytes = 0
         """Of whole datagrams that carry neither a symbol nor a prompt record: acknowledgements, keep-alives, probes."""
-        self._cut_below = 0  # symbols before it may be too large for the path
+        self._coded_for = (0.0, 0.0)  # loss and rate, and how many symbols a repair covers there
+        self._coded_window = 0
         self._in_flight = LossDetector()
-        self._largest_plaintext = LARGEST_PLAINTEXT
         self._news: _News | None = None
         self._next_packet_number = 0
         self._pacer = Pacer(self.congestion.pacing_rate, now)
@@ -137,10 +130,10 @@ class Sender:
         self._patience = 0.0  # that the last packet has with its acknowledgement, beyond MAX_ACK_DELAY
         self._peer_clock = 0
         self._peer_clock_at = now
-        self._pieces = PieceSender()
         self._prompts = PromptSender(now)
         self._repairs = RepairPolicy(now)
         self._window = SendWindow()
+        self.sizes = PacketSizes(composer, self._window)
 
     @property
     def has_prompts(self) -> bool:
@@ -204,7 +197,7 @@ class Sender:
         if outcome.acked:
             self.probing.on_answer()
         self.loss_rate.forgive(outcome.spurious)
-        acked, lost = self._judge_sizes(outcome.acked, outcome.lost)
+        acked, lost = self.sizes.judge(outcome.acked, outcome.lost, self.loss_rate)
         if not self.congestion.is_congested:  # a full queue's drops are no measure for redundancy
             self.loss_rate.update(acked, lost)
         loss, burst = self.loss_rate.measured, self.loss_rate.burst
@@ -215,13 +208,12 @@ class Sender:
             if packet.symbol is not None and packet.symbol >= floor:
                 self._window.on_known(packet.symbol)
             elif packet.symbol == PIECE:
-                self._on_piece_acked(packet.number)
+                self.sizes.on_piece_acked(packet.number)
             if packet.prompts:
                 for prompt_id in packet.prompts:
                     self._prompts.on_acked(prompt_id)
                     self.composer.on_prompt_acked(prompt_id)
-        if self._pieces:
-            self._pieces.forget_below(floor)
+        self.sizes.forget_below(floor)
         self._confirm(largest, outcome.acked, now)
         self._on_lost(outcome.lost)
         if outcome.reference is not None:
@@ -261,7 +253,7 @@ class Sender:
         loss_time = self._in_flight.next_loss_time(self.rtt.smoothed)
         if loss_time is not None and loss_time <= now:
             lost = self._in_flight.on_timeout(now=now, srtt=self.rtt.smoothed)
-            self.loss_rate.update([], self._judge_sizes([], lost)[1])
+            self.loss_rate.update([], self.sizes.judge([], lost, self.loss_rate)[1])
             self._on_lost(lost)
         probe_time = self._next_probe_time()
         if probe_time is not None and probe_time <= now:
@@ -276,12 +268,12 @@ class Sender:
         """The peer moved: delays and rates of the old path say nothing about the new one."""
         self.congestion.on_path_change()
         self.rtt.on_path_change()
-        self.path_mtu.on_path_change()
+        self.sizes.path_mtu.on_path_change()
 
     def limit(self, max_rate: float | None) -> None:
         """As CongestionControl.limit."""
         self.congestion.limit(max_rate)
-        self._pacer.rate = self.congestion.pacing_rate
+        self._pacer.pace(self.congestion.pacing_rate)
 
     # ---- out --------------------------------------------------------------------------------------------------
 
@@ -294,7 +286,8 @@ class Sender:
         The datagram will have at most `limit` bytes; below MAX_DATAGRAM it holds nothing but the head.
         """
         is_small = limit < MAX_DATAGRAM
-        if self.path_mtu.limit < FULL_PACKET and not is_small and (probe := self._next_size_probe(now)) is not None:
+        is_narrow = self.sizes.path_mtu.limit < FULL_PACKET and not is_small
+        if is_narrow and (probe := self._next_size_probe(now)) is not None:
             return probe
         is_probe = self.probing.owed > 0 and not is_small
         may_prompt = not is_small and self._may_send_prompts(now)
@@ -304,7 +297,7 @@ class Sender:
         may_ride = not is_small and self._prompts.has_held and not self.probing.is_silent
         # With copies nothing rides that rode with the first.
         is_copy = not (may_bulk or is_head_due or self._prompts.has_waiting or self._prompts.has_held)
-        most = self._largest_plaintext if not is_small else limit - PACKET_OVERHEAD - len(frames.PING)
+        most = self.sizes.largest_plaintext if not is_small else limit - PACKET_OVERHEAD - len(frames.PING)
         for has_head in (False,) if is_copy else (True, False):  # without it where it is optional and stands in the way
             parts = [head()] if has_head else []
             room = most - sum(map(len, parts))
@@ -348,7 +341,7 @@ class Sender:
             return []
         if self._is_repair_due():
             return []
-        room_beside = self._largest_plaintext - len(head()) - frames.SYMBOL_OVERHEAD if head else 0
+        room_beside = self.sizes.largest_plaintext - len(head()) - frames.SYMBOL_OVERHEAD if head else 0
         least = max(room_beside, self.composer.largest_symbol // 2)  # shorter ones may be patient
         full_packet = self.composer.largest_symbol + SYMBOL_PACKET_OVERHEAD
         window = self.congestion.window
@@ -390,12 +383,12 @@ class Sender:
         """When to call `handle_timeout` or ask for plaintexts again."""
         times = [self._in_flight.next_loss_time(self.rtt.smoothed), self._next_probe_time()]
         if not self.probing.is_silent:
-            if self._has_bulk() and self._in_flight.bytes_in_flight < self.congestion.window:
+            if self._in_flight.bytes_in_flight < self.congestion.window and self._has_bulk():
                 times.append(self._pacer.next_time())
             prompt_time = self._prompts.next_time()
             if prompt_time is not None:
                 times.append(max(prompt_time, self._pacer.next_urgent_time()))
-        return min((time for time in times if time is not None), default=None)
+        return min([time for time in times if time is not None], default=None)
 
     # ---- what may leave ---------------------------------------------------------------------------------------
 
@@ -433,9 +426,13 @@ class Sender:
         return self._repairs.is_repair_due(self._loss(), is_app_limited=has_room)
 
     def _coding_window(self) -> int:
-        if self._cut_below and self._has_cut():
+        if self.sizes.has_cut:
             return 0  # a repair would be as large as the largest symbol in it
-        return coding_window(self._loss(), self.congestion.rate)
+        loss, rate = self._loss(), self.congestion.rate
+        if (loss, rate) != self._coded_for:  # asked several times a packet, and the answer changes with news
+            self._coded_for = loss, rate
+            self._coded_window = coding_window(loss, rate)
+        return self._coded_window
 
     def _is_thin(self) -> bool:
         """Whether what is redundant always takes somebody's place."""
@@ -458,7 +455,7 @@ class Sender:
         return not (is_bad or len(self._window) or self.composer.has_data)
 
     def _next_probe_time(self) -> float | None:
-        if not len(self._in_flight):
+        if not self._in_flight.bytes_in_flight:
             return None
         return self.last_eliciting + self.probing.delay(self._probe_interval)
 
@@ -474,7 +471,7 @@ class Sender:
         copies = copies_for(self._loss(), self.loss_rate.burst)
         while (record := self._prompts.next_record(now, self.rtt.smoothed)) is not None:
             frame = self.composer.prompt_frame(record.prompt_id, record.data, is_near=record.is_near)
-            if len(frame) > self._largest_plaintext:
+            if len(frame) > self.sizes.largest_plaintext:
                 self._prompts.give_up(record)
                 continue
             if len(frame) > room or record.prompt_id in ids:
@@ -496,7 +493,7 @@ class Sender:
         if is_probe and self._is_size_doubtful():
             return None  # a bare PING: whether that arrives is the question
         if is_probe and len(self._window):
-            window = window if self._cut_below else window or LEAST_WINDOW
+            window = window if self.sizes.has_cut else window or LEAST_WINDOW
         elif not self._is_repair_due():
             return self._append_new(parts, room)
         missing = self._window.next_missing()
@@ -538,22 +535,19 @@ class Sender:
 
     def _append_piece(self, parts: list[bytes], room: int, symbol_id: int, payload: bytes) -> int | None:
         """The next piece of a symbol that the path does not carry whole."""
-        offset, piece, is_last = self._pieces.next_piece(symbol_id, payload)
+        offset, piece, is_last = self.sizes.next_piece(symbol_id, payload)
         if len(piece) > room - frames.PIECE_OVERHEAD:
             return None
         parts.append(frames.encode_piece(symbol_id, offset, piece, is_last=is_last))
         self.retransmitted += is_last
         self.retransmitted_bytes += len(parts[-1])
-        number = self._next_packet_number
-        if self._pieces.on_sent(number, symbol_id, offset):
-            self._window.on_sent(symbol_id, number)
+        self.sizes.on_piece_sent(self._next_packet_number, symbol_id, offset)
         return PIECE
 
     def _append_repair(self, parts: list[bytes], room: int, first: int, members: int) -> int | None:
         seed = self._repairs.repairs & 0xFF
         ids = [symbol_id for start, end in stretches(members, first) for symbol_id in range(start, end)]
-        units = [(symbol_id, self._window.unit(symbol_id)) for symbol_id in ids]
-        frame = frames.encode_repair(frames.Repair(seed, first, members, combine(units, seed)))
+        frame = frames.encode_repair(frames.Repair(seed, first, members, combine(self._window.units(ids), seed)))
         if len(frame) > room:
             return None
         self._repairs.repairs += 1
@@ -588,62 +582,24 @@ class Sender:
             )
         return number
 
-    # ---- the size of packets ----------------------------------------------------------------------------------
-
     def _next_size_probe(self, now: float) -> tuple[int, bytes, bool] | None:
         """As `next_plaintext`: whether the path carries more than it did."""
         if self.probing.unanswered or not self._pacer.may_send(now):
             return None
         interval = self.rtt.probe_timeout(max_ack_delay=MAX_ACK_DELAY)
-        size = self.path_mtu.probe_size(now, loss=self._loss(), interval=interval)
+        size = self.sizes.path_mtu.probe_size(now, loss=self._loss(), interval=interval)
         if size is None:
             return None
         plaintext = frames.PING + frames.padding(size - WIRE_HEADERS - PACKET_OVERHEAD - len(frames.PING))
-        self.path_mtu.on_probe_sent(self._next_packet_number, size)
+        self.sizes.path_mtu.on_probe_sent(self._next_packet_number, size)
         return self._register(len(plaintext), PROBE, (), is_eliciting=True, now=now), plaintext, False
-
-    def _judge_sizes(
-        self, acked: list[SentPacket], lost: list[SentPacket]
-    ) -> tuple[list[SentPacket], list[SentPacket]]:
-        """What the fates of packets say about the size that passes; returns those that say something about loss."""
-        limit = self.path_mtu.limit
-        acked, lost = self.path_mtu.take_probes(acked, are_acked=True), self.path_mtu.take_probes(lost, are_acked=False)
-        vanished = self.path_mtu.on_fates(acked, lost, loss=self.loss_rate.rate, burst=self.loss_rate.burst)
-        if vanished:
-            self.loss_rate.forgive(vanished, burst=self.path_mtu.burst)
-            lost = []
-        if self.path_mtu.limit != limit:
-            self._resize()
-        return acked, lost
-
-    def _resize(self) -> None:
-        """Symbols and prompts keep to the size that passes; what is under way and larger goes again in pieces."""
-        datagram = self.path_mtu.limit - WIRE_HEADERS
-        self._largest_plaintext = datagram - PACKET_OVERHEAD - len(frames.PING)
-        largest_symbol = datagram - BESIDE_SYMBOL
-        if largest_symbol < self.composer.largest_symbol:
-            self._cut_below = self._window.next_id
-        for symbol_id in self._pieces.resize(largest_symbol - PIECE_ROOM):
-            self._window.want_again(symbol_id)
-        self.composer.largest_symbol = largest_symbol
-
-    def _has_cut(self) -> bool:
-        """Whether symbols are under way that may be too large."""
-        if self._window.floor >= self._cut_below:
-            self._cut_below = 0
-        return self._cut_below > 0
 
     def _is_size_doubtful(self) -> bool:
         """Whether the present probe should be a small one, because all that was lost of late was large."""
         if self.probing.owed != 1:
             return False
         oldest = self._in_flight.oldest() if self.probing.unanswered > 1 else None
-        return self.path_mtu.is_in_doubt or (oldest is not None and oldest.size > self.path_mtu.floor)
-
-    def _on_piece_acked(self, number: int) -> None:
-        whole = self._pieces.on_acked(number)
-        if whole is not None:
-            self._window.on_known(whole)
+        return self.sizes.path_mtu.is_in_doubt or (oldest is not None and oldest.size > self.sizes.path_mtu.floor)
 
     # ---- news of what was sent --------------------------------------------------------------------------------
 
@@ -691,15 +647,13 @@ class Sender:
             has_backlog=self.composer.has_data,
             now=now,
         )
-        self._pacer.rate = self.congestion.pacing_rate
+        self._pacer.pace(self.congestion.pacing_rate)
 
     def _on_lost(self, lost: list[SentPacket]) -> None:
         self.lost_packets += len(lost)
         for packet in lost:
             if packet.symbol == PIECE:
-                torn = self._pieces.on_lost(packet.number)
-                if torn is not None:
-                    self._window.want_again(torn)
+                self.sizes.on_piece_lost(packet.number)
             elif packet.symbol is not None:
                 self._window.on_lost(packet.symbol, packet.number)
             for prompt_id in packet.prompts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from ghost.commands.story import LASTING, Story
@@ -65,3 +66,12 @@ def test_a_connection_that_is_over_is_summed_up() -> None:
     told(story, 1)
     assert told(story, 1, uptime_s=0.5) == [line]  # it connected again
     assert story.end() == [(20, "laptop: 2 KiB came and 1 KiB went in 0.5 s")]
+
+
+def test_a_bad_link_that_ends_by_itself_is_told_and_one_that_was_taken_away_is_not() -> None:
+    story = Story()
+    assert story.tell(status() | {"chaos": "loss=20%", "chaos_left_s": 0.8}) == []
+    assert story.tell(status()) == [(logging.WARNING, "chaos: off, its time is up")]
+    assert story.tell(status()) == []
+    assert story.tell(status() | {"chaos": "loss=20%", "chaos_left_s": 20.0}) == []
+    assert story.tell(status()) == []

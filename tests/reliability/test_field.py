@@ -6,7 +6,18 @@ from random import Random
 
 import pytest
 
-from ghost.reliability.field import PRODUCTS, coefficient, combine, payload_of, scale, unit, weighted_sum
+from ghost.constants import MAX_DATAGRAM, MAX_MEMBERS
+from ghost.reliability.field import (
+    PRODUCTS,
+    coefficient,
+    coefficients,
+    combine,
+    double,
+    payload_of,
+    scale,
+    unit,
+    weighted_sum,
+)
 
 
 def by_definition(terms: list[tuple[int, int]]) -> int:
@@ -28,6 +39,20 @@ def test_a_weighted_sum_is_the_sum_of_the_products(count: int) -> None:
 def test_every_factor_counts_among_many() -> None:
     filler = [(1, 0)] * 20
     assert [weighted_sum([*filler, (factor, 0x53)]) for factor in range(256)] == list(PRODUCTS[0x53])
+
+
+def test_a_doubling_is_a_product_with_two() -> None:
+    for size in (0, 1, 2, 100, MAX_DATAGRAM):
+        value = int.from_bytes(Random(size).randbytes(size), "little")
+        assert double(value) == scale(value, 2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 100, MAX_MEMBERS])
+def test_factors_are_the_same_one_by_one_and_all_at_once(count: int) -> None:
+    rng = Random(count)
+    ids = sorted(rng.randrange(1 << bits) for bits in rng.choices((8, 24, 32, 40), k=count))
+    for seed in (0, 7, 255):
+        assert coefficients(seed, ids) == [coefficient(seed, symbol_id) for symbol_id in ids]
 
 
 def test_a_product_with_the_inverse_is_what_it_was() -> None:

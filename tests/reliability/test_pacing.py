@@ -73,5 +73,5 @@ def test_a_new_rate_counts_from_now_on() -> None:
     while pacer.may_send(0.0):
         pacer.on_sent(SIZE)
     slow = pacer.next_time()
-    pacer.rate = 1e6
+    pacer.pace(1e6)
     assert pacer.next_time() == pytest.approx(slow / 10, rel=0.1)

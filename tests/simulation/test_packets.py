@@ -58,3 +58,14 @@ def test_echo(payload: bytes, is_reply: bool) -> None:
     packet = packets.echo(HERE, THERE, sequence=70_000, is_reply=is_reply, payload=payload)
     assert_sound(packet, packets.ICMP)
     assert packet[20] == (0 if is_reply else 8)
+
+
+@pytest.mark.parametrize("at", [20, 21, 27, 30, -1])
+def test_a_kernel_hands_on_no_segment_and_no_echo_with_a_flipped_bit(at: int) -> None:
+    segment = packets.tcp((HERE, 1), (THERE, 2), sequence=5, acknowledgement=6, flags=packets.ACK, payload=b"odd")
+    echo = packets.echo(HERE, THERE, sequence=9, is_reply=True, payload=b"payload")
+    for packet in (segment, echo):
+        assert packets.is_intact(packet)
+        damaged = bytearray(packet)
+        damaged[at] ^= 0x10
+        assert not packets.is_intact(bytes(damaged))

@@ -67,3 +67,10 @@ def test_a_script_is_played_to_both_sides() -> None:
     for result in (trial.tunnel, trial.plain):
         assert result.latencies["ping"].p50 < 0.05
         assert result.latencies["ping"].p99 == pytest.approx(0.2, abs=0.05)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_damaged_packets_do_not_reach_those_whose_kernel_looks_at_checksums(workload: str) -> None:
+    trial = run(parse("rate=2mbit,delay=20ms,corrupt=20%"), workload=workload, seconds=4, seed=7)
+    ping = trial.plain.latencies["ping"]
+    assert ping.lost < ping.count

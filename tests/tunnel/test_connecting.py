@@ -16,7 +16,7 @@ from ghost.simulation.pair import WALL_OFFSET, Pair
 from ghost.tunnel.client import LOST_AFTER, SILENCE
 from ghost.tunnel.events import Connected, Disconnected, PeerJoined, PeerLeft, Refused
 from ghost.tunnel.registry import Peer
-from ghost.tunnel.sender import WIRE_HEADERS
+from ghost.tunnel.sizes import WIRE_HEADERS
 
 LINK = parse("rate=10mbit,delay=50ms")
 NOTHING = parse("loss=100%")
