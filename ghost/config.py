@@ -124,6 +124,13 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+@_value("number of processes from 1 to 64", "2")
+def workers(text: str) -> int:
+    if not 1 <= int(text) <= 64:
+        raise ValueError(text)
+    return int(text)
+
+
 @_value("name of 1 to 64 printable characters", "laptop")
 def peer_name(text: str) -> str:
     if not 1 <= len(text) <= 64 or not text.isprintable():
@@ -195,6 +202,7 @@ OPTIONS: dict[str, Option] = {
     "record": Option("keep what the path did, second by second, in this file of 780 kB", "FILE", file),
     "listen": Option("where to wait for clients", "ADDR:PORT", listen_address, f"0.0.0.0:{DEFAULT_PORT}"),
     "subnet": Option("inner network; the server takes its first address", "NET", subnet, "10.77.0.0/24"),
+    "workers": Option("processes that share the clients among them, for hosts of several cores", "N", workers, "1"),
     "no-nat": Option("do not forward or translate clients' traffic to other networks"),
     "invite": Option("the ghost:// line of the server (default: the one that worked before)", "INVITE", str),
     "no-default-route": Option("send only the inner network through the tunnel, not everything"),
@@ -364,12 +372,19 @@ class ServerConfig(CommonConfig):
     listen: tuple[str, int]
     subnet: IPv4Network
     has_nat: bool
+    workers: int = 1
 
-    OPTIONS = ("listen", "subnet", "no-nat", *COMMON_OPTIONS)
+    OPTIONS = ("listen", "subnet", "no-nat", *COMMON_OPTIONS, "workers")
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> ServerConfig:
-        return cls(**_common(options), listen=options.listen, subnet=options.subnet, has_nat=not options.no_nat)
+        return cls(
+            **_common(options),
+            listen=options.listen,
+            subnet=options.subnet,
+            has_nat=not options.no_nat,
+            workers=options.workers,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -69,6 +70,34 @@ class _Json(logging.Formatter):
         if record.exc_info:
             facts["traceback"] = self.formatException(record.exc_info)
         return json.dumps(facts)
+
+
+class Relay(logging.Handler):
+    """Hands every record to `send` as a line of JSON, for another process to `relayed`."""
+
+    def __init__(self, send: Callable[[bytes], object]) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        facts = _facts(record)
+        if record.exc_info:
+            facts["message"] += "\n" + logging.Formatter().formatException(record.exc_info)
+        self._send(json.dumps(facts).encode() + b"\n")
+
+
+def relay(level: str, send: Callable[[bytes], object]) -> None:
+    """Like `set_up`, where another process has the log."""
+    root = logging.getLogger("ghost")
+    root.handlers[:] = [Relay(send)]
+    root.setLevel(level.upper())
+    root.propagate = False
+
+
+def relayed(line: bytes, source: str) -> None:
+    """Logs what came through a `Relay`, under the name of where it came from."""
+    facts = json.loads(line)
+    logging.getLogger("ghost").log(logging.getLevelName(facts["level"].upper()), "%s: %s", source, facts["message"])
 
 
 RING = Ring()

@@ -10,10 +10,10 @@ from typing import Any
 from ghost.commands.invite import default_endpoint, make_invitation
 from ghost.config import OPTIONS, ServerConfig
 from ghost.errors import ConfigError
-from ghost.runtime.clock import now
 from ghost.runtime.control import Handler
 from ghost.runtime.driver import Driver
 from ghost.runtime.state import FileRegistry, StateDirectory
+from ghost.runtime.workers import Crew
 from ghost.tunnel.registry import Peer
 from ghost.tunnel.server import ServerEndpoint
 
@@ -24,19 +24,25 @@ class Admission:
     driver: Driver
 
     def __init__(
-        self, config: ServerConfig, state: StateDirectory, registry: FileRegistry, endpoint: ServerEndpoint
+        self,
+        config: ServerConfig,
+        state: StateDirectory,
+        registry: FileRegistry,
+        endpoint: ServerEndpoint,
+        crew: Crew,
     ) -> None:
         self._config = config
         self._state = state
         self._registry = registry
         self._endpoint = endpoint
+        self._crew = crew
 
     def requests(self) -> dict[str, Handler]:
         return {"peers": self.peers, "invite": self.invite, "revoke": self.revoke}
 
     def peers(self, request: dict[str, Any]) -> dict[str, Any]:
         """Every client that the server knows, here or not, and the invites that are still open. No secrets."""
-        here = {peer["public_key"]: peer for peer in self._endpoint.snapshot(now())["peers"]}
+        here = {peer["public_key"]: peer for peer in self._crew.merged(self.driver.snapshot())["peers"]}
         unused = [invite for invite in self._registry.invites() if invite.used_by is None]
         return {
             "peers": [_described(peer, here.get(peer.public_key.hex())) for peer in self._registry.peers()],
@@ -69,6 +75,7 @@ class Admission:
             raise ConfigError(f"{len(found)} clients are named {wanted}: give the public key, as peers shows it")
         peer = found[0]
         self.driver.turn(lambda at: self._endpoint.revoke(peer.public_key, at))
+        self._crew.tell({"order": "revoke", "public_key": peer.public_key.hex()})
         return {"revoked": peer.name, "public_key": peer.public_key.hex()}
 
 

@@ -34,6 +34,7 @@ from ghost.runtime.supervisor import Supervisor
 from ghost.runtime.tun import Tun, open_tun
 from ghost.runtime.udp import Udp
 from ghost.runtime.watcher import Watcher
+from ghost.runtime.workers import ALONE, Crew, Inbox, SharingDriver
 from ghost.tunnel.server import ServerEndpoint
 from ghost.ui.model import sentence
 
@@ -48,8 +49,8 @@ class Daemon:
     supervisor: Supervisor
     changes: Changes
 
-    def open_tun(self, name: str) -> Tun:
-        tun = open_tun(name, offloads=True)
+    def open_tun(self, name: str, *, shares: bool = False) -> Tun:
+        tun = open_tun(name, offloads=True, shares=shares)
         self.supervisor.on_exit("the network device", tun.close)
         return tun
 
@@ -66,20 +67,20 @@ class Daemon:
         *,
         config: CommonConfig,
         requests: Mapping[str, Handler],
+        crew: Crew = ALONE,
     ) -> Driver:
         """Sets the endpoint in motion and answers requests from here on: those of every daemon, and `requests`."""
         is_server = isinstance(endpoint, ServerEndpoint)
         impairment = requested({"link": config.chaos}, is_server=is_server) if config.chaos else None
-        driver = Driver(endpoint, tun, udp, on_event)
+        driver = driver_of(endpoint, tun, udp, on_event, crew.inbox)
         watcher = Watcher(driver.snapshot)
-        stats = Stats(
-            lambda: {**watcher.snapshot(), "device": tun.name, "pid": os.getpid(), "config_file": config.config_file}
-        )
+        own = {"device": tun.name, "pid": os.getpid(), "config_file": config.config_file}
+        stats = Stats(lambda: crew.merged(watcher.snapshot()) | own)
         handlers: dict[str, Handler] = {
             "status": lambda _: {"status": stats.status()},
             "stats": stats.stream,
             "log": _log_lines,
-            "chaos": lambda request: _chaos(driver, request, is_server=is_server),
+            "chaos": lambda request: _chaos_everywhere(driver, request, crew, is_server=is_server),
             "stop": lambda _: self._stop(),
         }
         control = ControlServer(self.state.path / SOCKET_NAME, {**handlers, **requests}, group=config.control_group)
@@ -169,7 +170,23 @@ def _log_lines(request: dict[str, Any]) -> dict[str, Any]:
     return {"lines": logs.RING.since(since), "last": logs.RING.count}
 
 
-def _chaos(driver: Driver, request: dict[str, object], *, is_server: bool) -> dict[str, object]:
+def driver_of(
+    endpoint: Endpoint, tun: Tun, udp: Udp, on_event: Callable[[object], None], inbox: Inbox | None
+) -> Driver:
+    """One of its own, or one among several, if there is an inbox for what they hand to each other."""
+    if inbox is None:
+        return Driver(endpoint, tun, udp, on_event)
+    assert isinstance(endpoint, ServerEndpoint)
+    return SharingDriver(endpoint, tun, udp, on_event, inbox)
+
+
+def _chaos_everywhere(driver: Driver, request: dict[str, Any], crew: Crew, *, is_server: bool) -> dict[str, object]:
+    answer = impaired(driver, request, is_server=is_server)
+    crew.tell({"order": "chaos", "request": request})
+    return answer
+
+
+def impaired(driver: Driver, request: dict[str, Any], *, is_server: bool) -> dict[str, object]:
     """Puts a bad link in place, or takes it away; without a `link` it only tells which there is."""
     if "link" in request or "trace" in request:
         driver.impair(requested(request, is_server=is_server))

@@ -24,6 +24,7 @@ import json
 import logging
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -231,6 +232,16 @@ class FileRegistry:
         for invite in self.invites():
             if invite.used_by is None and invite.expires < expired_before:
                 self._state.remove(_invite_name(invite.invite_id))
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """One process at a time; each needs it for milliseconds, and not often."""
+        directory = os.open(self._state.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(directory)
 
     def _read_peer(self, name: str) -> Peer | None:
         entry = self._read(name)

@@ -8,6 +8,9 @@ the host and belong to host/network.py.
 Where the kernel offers it (`TUNSETOFFLOAD`), TCP segments pass in both directions as super-packets, and checksums are
 left to whoever needs them: then every packet has a header of virtio_net (linux/virtio_net.h) before it on the
 descriptor.
+
+Several processes may have a queue each of one device: the kernel gives a packet to the queue into which its flow was
+written last, and spreads flows that it does not know.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ _ALTERNATE_MACHINES = ("mips", "ppc", "powerpc", "sparc", "alpha")
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 _IFREQ_SIZE = 40
 _IFF_VNET_HDR = 0x4000
+_IFF_MULTI_QUEUE = 0x0100
 _TUNSETOFFLOAD, _TUNSETOFFLOAD_ALTERNATE = 0x400454D0, 0x800454D0
 _OFFLOADS = 0x01 | 0x02  # TUN_F_CSUM and TUN_F_TSO4: the tunnel carries IPv4 alone
 _VNET_HEADER = struct.Struct("=BBHHHH")  # flags, kind, size of headers, of a segment, start and offset of the checksum
@@ -160,24 +164,33 @@ class OffloadingTun(Tun):
         os.writev(self._fd, (head, packet))
 
 
-def open_tun(name: str, *, offloads: bool = False) -> Tun:
+def open_tun(name: str, *, offloads: bool = False, shares: bool = False) -> Tun:
     """Makes the device `name`. Raises HostError with the cure; an existing device is never taken over.
 
-    `offloads`: an OffloadingTun where the kernel has what it needs.
+    `offloads`: an OffloadingTun where the kernel has what it needs. `shares`: others may `join_tun`.
     """
     if _exists(name):
         raise HostError(f"network device {name} exists already: stop what uses it or choose another --tun-name")
+    return _open(name, offloads=offloads, queue=_IFF_MULTI_QUEUE if shares else 0)
+
+
+def join_tun(name: str, *, offloads: bool) -> Tun:
+    """One more queue of a device that `open_tun` has made to be shared; `offloads`: whether it has them."""
+    return _open(name, offloads=offloads, queue=_IFF_MULTI_QUEUE)
+
+
+def _open(name: str, *, offloads: bool, queue: int) -> Tun:
     open_device = _open_directly if pytun is None else _open_with_pytun
     try:
         if offloads:
             with contextlib.suppress(OSError):
-                opened = open_device(name, _IFF_TUN | _IFF_NO_PI | _IFF_VNET_HDR)
+                opened = open_device(name, _IFF_TUN | _IFF_NO_PI | _IFF_VNET_HDR | queue)
                 try:
                     return OffloadingTun(name, opened)
                 except OSError:
                     opened.close()
                     raise
-        return Tun(name, open_device(name, _IFF_TUN | _IFF_NO_PI))
+        return Tun(name, open_device(name, _IFF_TUN | _IFF_NO_PI | queue))
     except OSError as error:
         code = error.errno or 0
         cure = _CURES.get(code, f"cannot make TUN device {name} ({os.strerror(code)}): choose another --tun-name")

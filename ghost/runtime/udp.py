@@ -123,12 +123,15 @@ class Udp:
         self.errors = errors
 
     @classmethod
-    def listen(cls, host: str, port: int) -> Udp:
-        """A server's socket. Raises HostError naming the address and the cure."""
+    def listen(cls, host: str, port: int, *, shares: bool = False) -> Udp:
+        """A server's socket. Raises HostError naming the address and the cure.
+
+        `shares`: other sockets of this user may listen there too, and the kernel gives each a share of the senders.
+        """
         errors: Counter[str] = Counter()
         try:
             family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)[0]
-            bound = _open(socket.AddressFamily(family), where, accepts_ipv4=host == "::")
+            bound = _open(socket.AddressFamily(family), where, accepts_ipv4=host == "::", shares=shares)
         except OSError as error:
             raise HostError(_bind_message(host, port, error)) from error
         return cls({family == socket.AF_INET6: UdpSocket(bound, errors)}, errors)
@@ -185,11 +188,15 @@ def local_address() -> str | None:
     return None
 
 
-def _open(family: socket.AddressFamily, where: tuple[object, ...], *, accepts_ipv4: bool) -> socket.socket:
+def _open(
+    family: socket.AddressFamily, where: tuple[object, ...], *, accepts_ipv4: bool, shares: bool = False
+) -> socket.socket:
     """`accepts_ipv4`: an IPv6 socket listening on every address serves IPv4 too, as ::ffff:a.b.c.d."""
     sock: socket.socket = _PlainSocket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
+        if shares:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         _enlarge(sock, _SO_RCVBUFFORCE, socket.SO_RCVBUF)
         _enlarge(sock, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
         if family == socket.AF_INET6:

@@ -26,6 +26,7 @@ from ghost.tunnel.events import Address, Connected, Event, NeedAddresses
 from ghost.tunnel.invitation import Invitation
 from ghost.tunnel.registry import Invite, MemoryRegistry
 from ghost.tunnel.server import ServerEndpoint
+from ghost.tunnel.siblings import Siblings
 
 SERVER: Final[Address] = ("server", 8000)
 CLIENT: Final[Address] = ("client", 40000)
@@ -120,7 +121,7 @@ class Pair:
         public_key = self.backend.x25519_public(self._server_key)
         return Invitation((("server", 8000),), public_key, invite.invite_id, invite.secret, name)
 
-    def new_server(self) -> ServerEndpoint:
+    def new_server(self, siblings: Siblings | None = None) -> ServerEndpoint:
         """A server with the same identity and registry and no memory of any connection."""
         return ServerEndpoint(
             private_key=self._server_key,
@@ -133,6 +134,7 @@ class Pair:
             now=self.now,
             wall_offset=WALL_OFFSET,
             backend=self.backend,
+            siblings=siblings,
         )
 
     def new_client(self, invitation: Invitation, *, private_key: bytes | None = None) -> ClientEndpoint:

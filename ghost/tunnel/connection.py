@@ -5,6 +5,10 @@
 The order matters: nothing is believed before the tag, nothing is counted twice after it, and only an authentic packet
 that is newer than all before it may move the peer's address. Until a new address has echoed a challenge it gets at
 most three times the bytes that came from it (RFC 9000 section 8).
+
+Where nothing is queued, what an acknowledgement beside a prompt record says can wait until the record is delivered and
+what it is answered with has left: `next_timeout` ends a turn and catches up. It takes 0.13 ms where code has left the
+processor's caches, as after 50 ms of rest (measured).
 """
 
 from __future__ import annotations
@@ -85,6 +89,7 @@ class Connection:
         self._packet_number = -1  # of the packet that is being read
         self._acks = AckTracker()
         self._full_ack_at = now
+        self._postponed: tuple[frames.BriefAck, float] | None = None  # and when it came
         self._control: list[bytes] = []
         self._is_control_eliciting = False
         self._now = now  # of the packet or the timeout that is being dealt with
@@ -163,6 +168,7 @@ class Connection:
 
     def _take_run(self, first: int, plaintexts: list[bytes], faults: list[PeerError], now: float) -> None:
         """`_take` for packets with numbers from `first` on: symbols in order together, others one by one."""
+        self._catch_up()
         at = 0
         while at < len(plaintexts):
             count = 0
@@ -184,6 +190,7 @@ class Connection:
 
     def _take(self, packet_number: int, plaintext: bytes, now: float) -> None:
         """What an authentic, fresh packet says."""
+        self._catch_up()
         self._packet_number = packet_number
         # Nearly every packet of a transfer is a symbol and nothing else: it needs no list of frames and no table.
         is_eliciting = is_symbol = frames.is_symbol(plaintext)
@@ -239,6 +246,7 @@ class Connection:
         return packets
 
     def handle_timeout(self, now: float) -> None:
+        self._catch_up()
         self._now = now
         self.sender.handle_timeout(now)
         release = self.receiver.next_release(self._hold)
@@ -269,6 +277,8 @@ class Connection:
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
         """At most MAX_BATCH datagrams that may leave now."""
+        if self._postponed is not None and not self.sender.has_prompts:
+            self._catch_up()
         datagrams: list[bytes] = []
         while len(datagrams) < MAX_BATCH and (limit := self._limit):
             run = self._next_run(now, MAX_BATCH - len(datagrams))
@@ -294,6 +304,8 @@ class Connection:
             datagram = self.epochs.current.seal(number, plaintext)
             self._credit -= len(datagram)
             datagrams.append(datagram)
+            if self._postponed is not None and not self.sender.has_prompts:
+                break  # nothing else waits, and if an acknowledgement has to leave, there is the alarm
         return datagrams
 
     def _next_run(self, now: float, most: int) -> list[tuple[int, bytes]]:
@@ -306,6 +318,8 @@ class Connection:
         return self.sender.next_run(now, None if deadline is None else lambda: self._head(now), most=most)
 
     def next_timeout(self) -> float:
+        """When to call again if nothing happens; the end of a turn."""
+        self._catch_up()
         limit = self._limit
         times = [inf] if self._is_server else [self._keepalive_at, self._nudge_at]
         if limit == MAX_DATAGRAM:
@@ -436,7 +450,17 @@ class Connection:
         self.sender.on_ack(frame, now)
 
     def _on_brief_ack(self, frame: frames.BriefAck, now: float) -> None:
-        self.sender.on_brief_ack(frame, now)
+        self._catch_up()
+        if self.sender.may_book_later(frame):
+            self._postponed = frame, now
+        else:
+            self.sender.on_brief_ack(frame, now)
+
+    def _catch_up(self) -> None:
+        """What was postponed in this turn."""
+        if self._postponed is not None:
+            (frame, at), self._postponed = self._postponed, None
+            self.sender.on_brief_ack(frame, at)
 
     def _on_symbol(self, frame: frames.Symbol, now: float) -> None:
         self.epochs.current.has_carried_data = True

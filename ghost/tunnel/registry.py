@@ -8,6 +8,7 @@ invite's secret stays the pre-shared key of the two.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from typing import Protocol
@@ -57,6 +58,9 @@ class Registry(Protocol):
 
     def forget_peer(self, public_key: bytes) -> None: ...
 
+    def claimed(self) -> AbstractContextManager[None]:
+        """While this is entered, whoever else enters it waits: what was read still holds when it is written."""
+
 
 class MemoryRegistry:
     """A registry that forgets: for tests, the simulator and the self-test."""
@@ -86,3 +90,6 @@ class MemoryRegistry:
     def forget_peer(self, public_key: bytes) -> None:
         self._peers.pop(public_key, None)
         self._invites = {key: invite for key, invite in self._invites.items() if invite.used_by != public_key}
+
+    def claimed(self) -> AbstractContextManager[None]:
+        return nullcontext()

@@ -136,6 +136,11 @@ class Sender:
         self.sizes = PacketSizes(composer, self._window)
 
     @property
+    def has_prompts(self) -> bool:
+        """Whether there are prompt records that have not left yet."""
+        return self._prompts.has_waiting
+
+    @property
     def symbols_sent(self) -> int:
         """Different symbols so far."""
         return self._repairs.sources
@@ -236,6 +241,13 @@ class Sender:
             ),
             now,
         )
+
+    def may_book_later(self, ack: frames.BriefAck) -> bool:
+        """Whether nothing that is sent next depends on it: nothing waits, no symbol is under way, and it is sound."""
+        if self.composer.has_data or len(self._window) or self.probing.owed or self._prompts.has_waiting:
+            return False
+        near = self._next_packet_number
+        return expand(ack.largest, bits=frames.BRIEF_BITS, near=near) < near
 
     def handle_timeout(self, now: float) -> None:
         loss_time = self._in_flight.next_loss_time(self.rtt.smoothed)
@@ -387,6 +399,8 @@ class Sender:
         return due is not None and due <= now and self._pacer.may_send_urgent(now)
 
     def _may_send_bulk(self, now: float) -> bool:
+        if not (self.composer.has_data or len(self._window)):
+            return False  # there is none: an idle tunnel's echo asks no further
         return (
             self._pacer.may_send(now)
             and not self.probing.is_silent

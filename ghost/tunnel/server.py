@@ -4,10 +4,13 @@ A datagram's unmasked connection id finds its connection; id 0 is a handshake; a
 counted. A handshake that authenticates makes a candidate, which replaces the client's former connection with the first
 packet that arrives in it: until then nothing of what exists has changed, so a replayed or lost handshake costs nobody
 anything. Inner packets go to the client that owns their destination, and come only from the address it was given.
+Where several processes serve one port, each has such an endpoint, and what belongs to another's clients goes to it
+(ghost.tunnel.siblings).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -29,6 +32,7 @@ from ghost.tunnel.epochs import Epoch
 from ghost.tunnel.events import Address, Event, PeerJoined, PeerLeft
 from ghost.tunnel.handshake import INITIATION, PROLOGUE, RESPONSE, ReplyCache, is_proven
 from ghost.tunnel.registry import Peer, Registry
+from ghost.tunnel.siblings import DATAGRAMS, JOINED, PACKET, Siblings, packet_of
 from ghost.wire import hello, inner
 
 HANDSHAKES_PER_SECOND: Final = 50.0  # each costs a millisecond of CPU with the slower backend
@@ -69,6 +73,7 @@ class ServerEndpoint:
         wall_offset: float,
         backend: Backend,
         compression_memory: int = DEFAULT_MEMORY,
+        siblings: Siblings | None = None,
     ) -> None:
         self._private_key = private_key
         self._registry = registry
@@ -91,6 +96,7 @@ class ServerEndpoint:
         self._candidates: dict[int, _Session] = {}
         self._timeouts: dict[Connection, float] = {}
         self._touched: dict[Connection, None] = {}
+        self._due_anew: dict[Connection, None] = {}  # whose timeout is not known any more
         self._receiving: dict[_Session, None] = {}
         self._replies = ReplyCache()
         self._answers: list[tuple[bytes, Address]] = []
@@ -99,6 +105,8 @@ class ServerEndpoint:
         self._dropped: Counter[str] = Counter()
         self._events: deque[Event] = deque()
         self._packets: list[bytes | SuperPacket] = []
+        self._siblings = siblings or Siblings()
+        self._is_handed_over = False  # what is looked at now
         self.joins_segments = False
         """Whether `packets_to_deliver` may hold super-packets; for connections that begin from now on."""
 
@@ -114,6 +122,8 @@ class ServerEndpoint:
                 self._on_packet(session, connection_id, number, data, address, now)
             elif connection_id == HANDSHAKE_CONNECTION_ID:
                 self._on_handshake(data, address, now)
+            elif not self._siblings.is_own(connection_id):
+                self._siblings.hand_datagrams(connection_id % self._siblings.count, [data], address)
             else:
                 raise PeerError("foreign")
         except PeerError as error:
@@ -125,6 +135,8 @@ class ServerEndpoint:
             session = self._by_id.get(connection_id)
             if len(run) >= runs.LEAST and session is not None and connection_id not in self._candidates:
                 self._on_run(session, connection_id, number, run, address, now)
+            elif len(run) >= runs.LEAST and connection_id and not self._siblings.is_own(connection_id):
+                self._siblings.hand_datagrams(connection_id % self._siblings.count, run, address)
             else:
                 for data in run:
                     self.receive_datagram(data, address, now)
@@ -134,7 +146,7 @@ class ServerEndpoint:
         if parsed is None:
             self._dropped["inner_not_ipv4"] += 1
             return
-        session = self._recipient(packet)
+        session = self._recipient(packet, 0)
         if session is None:
             return
         session.connection.send_packet(packet, parsed, now)
@@ -148,18 +160,40 @@ class ServerEndpoint:
         if parsed is None or train is None:
             self._dropped["inner_not_ipv4"] += 1
             return
-        session = self._recipient(packet)
+        session = self._recipient(packet, super_packet.segment_size)
         if session is None:
             return
         session.connection.send_train(train, parsed, now)
         self._touched[session.connection] = None
 
-    def _recipient(self, packet: bytes) -> _Session | None:
-        """Whose address the packet is for."""
+    def _recipient(self, packet: bytes, segment_size: int) -> _Session | None:
+        """Whose address the packet is for; None if that is nobody's here."""
         session = self._by_address.get(packet[16:20])
         if session is None:
-            self._dropped["inner_no_route"] += 1
+            other = self._siblings.having_address(packet[16:20])
+            if other is None or self._is_handed_over:
+                self._dropped["inner_no_route"] += 1
+            else:
+                self._siblings.hand_packet(other, packet, segment_size)
         return session
+
+    def receive_message(self, message: bytes, now: float) -> None:
+        """What another process of this server has to say or to hand over."""
+        heard = self._siblings.heard(message)
+        self._is_handed_over = True
+        if heard[0] == DATAGRAMS:
+            self.receive_datagrams(heard[1], heard[2], now)
+        elif heard[0] == PACKET:
+            packet = packet_of(heard)
+            if isinstance(packet, bytes):
+                self.send_packet(packet, now)
+            else:
+                self.send_super_packet(packet, now)
+        elif heard[0] == JOINED:
+            for session in (self._sessions.get(heard[2]), self._by_address.get(heard[3])):
+                if session is not None:
+                    self._end(session, "it came back by another way")
+        self._is_handed_over = False
 
     def handle_timeout(self, now: float) -> None:
         for connection, due in list(self._timeouts.items()):
@@ -209,7 +243,7 @@ class ServerEndpoint:
         touched, self._touched = self._touched, {}
         for connection in touched:
             datagrams += [(data, connection.address) for data in connection.datagrams_to_send(now)]
-            self._timeouts[connection] = min(connection.next_timeout(), connection.last_contact + CLIENT_TIMEOUT)
+            self._due_anew[connection] = None
         return datagrams
 
     def packets_to_deliver(self) -> list[bytes | SuperPacket]:
@@ -220,8 +254,15 @@ class ServerEndpoint:
         return packets
 
     def next_timeout(self) -> float | None:
+        for connection in self._due_anew:  # not before what they send has left: it takes a tenth of an echo's time
+            self._timeouts[connection] = min(connection.next_timeout(), connection.last_contact + CLIENT_TIMEOUT)
+        self._due_anew.clear()
         times = [*self._timeouts.values(), *(candidate.expires for candidate in self._candidates.values())]
         return min(times, default=None)
+
+    def messages_to_send(self) -> list[tuple[int, bytes]]:
+        """(index of another process, message) for `receive_message` there."""
+        return self._siblings.take_messages()
 
     def next_event(self) -> Event | None:
         return self._events.popleft() if self._events else None
@@ -235,6 +276,7 @@ class ServerEndpoint:
             "uptime_s": round(now - self._started, 3),
             "crypto": self._backend.name,
             "dropped": dict(self._dropped),
+            **({"handed_over": self._siblings.handed_over} if self._siblings.count > 1 else {}),
             "peers": [
                 {
                     "name": session.peer.name,
@@ -301,14 +343,26 @@ class ServerEndpoint:
                 self._dropped["inner_source"] += 1
 
     def _is_admitted(self, connection_id: int, session: _Session) -> bool:
-        """False for a candidate whose invite somebody else has spent, or somebody removed, since its handshake."""
-        if session.invite_id:
-            invite = self._registry.invite(session.invite_id)
-            if invite is None or invite.used_by not in (None, session.peer.public_key):
-                self._drop(session)
-                self._dropped["refused"] += 1
-                return False
+        """False for a candidate that has lost its invite or its address to somebody else since its handshake."""
+        if session.invite_id and not self._enrol(session.peer, session.invite_id):
+            self._drop(session)
+            self._dropped["refused"] += 1
+            return False
         self._promote(connection_id, session)
+        return True
+
+    def _enrol(self, peer: Peer, invite_id: bytes) -> bool:
+        """Makes it a client for good, unless the invite was spent or removed, or the address given away."""
+        with self._registry.claimed():
+            invite = self._registry.invite(invite_id)
+            if invite is None or invite.used_by not in (None, peer.public_key):
+                return False
+            others = (other for other in self._registry.peers() if other.public_key != peer.public_key)
+            if self._siblings.count > 1 and any(other.address == peer.address for other in others):
+                return False
+            # In this order: a crash in between must not leave an invite for somebody else.
+            self._registry.spend_invite(invite_id, peer.public_key)
+            self._registry.save_peer(peer)
         return True
 
     def _promote(self, connection_id: int, session: _Session) -> None:
@@ -321,16 +375,15 @@ class ServerEndpoint:
         rival = self._by_address.get(peer.address.packed)
         if rival is not None:
             self._end(rival, "its address was given to another client")
-        if session.invite_id:  # in this order: a crash in between must not leave an invite for somebody else
-            self._registry.spend_invite(session.invite_id, peer.public_key)
-            self._registry.save_peer(peer)
         self._sessions[peer.public_key] = session
         self._by_address[peer.address.packed] = session
+        self._siblings.joined(peer.public_key, peer.address.packed)
         self._events.append(PeerJoined(peer.name, peer.address, session.connection.address))
 
     def _end(self, session: _Session, reason: str) -> None:
         if self._sessions.get(session.peer.public_key) is session:
             del self._sessions[session.peer.public_key]
+            self._siblings.left(session.peer.public_key, session.peer.address.packed)
             self._events.append(PeerLeft(session.peer.name, session.peer.address, reason))
         self._drop(session)
 
@@ -342,6 +395,7 @@ class ServerEndpoint:
             del self._by_address[session.peer.address.packed]
         self._timeouts.pop(session.connection, None)
         self._touched.pop(session.connection, None)
+        self._due_anew.pop(session.connection, None)
 
     def _forget_past_epochs(self, session: _Session) -> None:
         live = session.connection.epochs.local_ids()
@@ -363,17 +417,27 @@ class ServerEndpoint:
         reply = self._replies.find(message, tag)
         if reply is None:
             self._spend_allowance(now)
-            reply = RESPONSE + self._answer(message[1:], address, now)
+            answer = self._answer(message[1:], data, address, now)
+            if answer is None:
+                return
+            reply = RESPONSE + answer
             self._replies.add(message, tag, reply)
         least, most = self._profile.handshake_sizes
         most = min(most, AMPLIFICATION * len(data) - 1)  # nobody gets more for a forged source address
         wrapped = self._envelope.wrap(reply, size_range=(least, max(least, most)), rng=self._rng)
         self._answers.append((wrapped, address))
 
-    def _answer(self, message: bytes, address: Address, now: float) -> bytes:
-        """Noise message 2 for an initiation by somebody we know; PeerError, and no answer, for anybody else."""
+    def _answer(self, message: bytes, datagram: bytes, address: Address, now: float) -> bytes | None:
+        """Noise message 2 for an initiation by somebody we know; PeerError, and no answer, for anybody else.
+
+        None where its `datagram` is for another process to answer.
+        """
         noise = Responder(backend=self._backend, prologue=PROLOGUE, static_private=self._private_key)
         initiation = noise.read_message_1(message)
+        other = self._siblings.having_client(initiation.remote_static)
+        if other is not None and not self._is_handed_over:
+            self._siblings.hand_datagrams(other, [datagram], address)
+            return None
         client = hello.ClientHello.decode(initiation.payload)
         peer, refusal, invite_id = self._recognise(initiation.remote_static, client, initiation.proof_hash, now)
         if not refusal and client.version != hello.VERSION:
@@ -446,11 +510,15 @@ class ServerEndpoint:
         )
 
     def _free_address(self, public_key: bytes) -> IPv4Address | None:
-        """The first address that no peer has; a session's or candidate's is taken for everybody but itself."""
+        """The first address that no peer has; a session's or candidate's is taken for everybody but itself.
+
+        Those of other processes' candidates are unknown, so that each gives away a share of its own first.
+        """
         taken = {self._gateway, *(peer.address for peer in self._registry.peers())}
         here = [session.peer for session in (*self._sessions.values(), *self._candidates.values())]
         taken |= {peer.address for peer in here if peer.public_key != public_key}
-        return next((address for address in self._subnet.hosts() if address not in taken), None)
+        share = (address for address in self._subnet.hosts() if self._siblings.is_own(int(address)))
+        return next((address for address in itertools.chain(share, self._subnet.hosts()) if address not in taken), None)
 
     def _add_candidate(
         self,
@@ -492,5 +560,6 @@ class ServerEndpoint:
     def _free_connection_id(self) -> int:
         while True:
             connection_id = self._rng.getrandbits(32)
-            if connection_id != HANDSHAKE_CONNECTION_ID and connection_id not in self._by_id:
+            is_free = connection_id != HANDSHAKE_CONNECTION_ID and connection_id not in self._by_id
+            if is_free and self._siblings.is_own(connection_id):
                 return connection_id

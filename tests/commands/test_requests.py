@@ -21,6 +21,7 @@ from ghost.config import Parser, ServerConfig
 from ghost.crypto import backend as crypto
 from ghost.errors import ConfigError
 from ghost.runtime.state import FileRegistry, StateDirectory
+from ghost.runtime.workers import ALONE
 from ghost.tunnel.invitation import Invitation
 from ghost.tunnel.registry import Peer
 from ghost.tunnel.server import ServerEndpoint
@@ -45,8 +46,10 @@ def admission(tmp_path: Path) -> Admission:
         private_key=state.own_key("server.key"), registry=registry, subnet=config.subnet, profile="noise",
         compression="auto", max_rate_bps=None, rng=random.Random(1), now=0.0, wall_offset=0.0, backend=crypto.choose(),
     )  # fmt: skip
-    made = Admission(config, state, registry, endpoint)
-    made.driver = SimpleNamespace(turn=lambda action: action(0.0))  # type: ignore[assignment]
+    made = Admission(config, state, registry, endpoint, ALONE)
+    made.driver = SimpleNamespace(  # type: ignore[assignment]
+        turn=lambda action: action(0.0), snapshot=lambda: endpoint.snapshot(0.0)
+    )
     return made
 
 

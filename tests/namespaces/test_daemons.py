@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -77,8 +78,10 @@ class Hosts:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def client(self, *arguments: str, log: str = "client.log", until: str = "connected to") -> Process:
-        options = ("--state-dir", self.folder / "client")
+    def client(
+        self, *arguments: str, state: str = "client", log: str = "client.log", until: str = "connected to"
+    ) -> Process:
+        options = ("--state-dir", self.folder / state)
         process = self.pair.spawn("a", *GHOSTTUNNEL, "client", *options, *arguments, log=self.folder / log)
         self.wait(process, log, until)
         return process
@@ -411,3 +414,79 @@ def test_a_client_keeps_what_the_path_did_and_says_what_is_wrong(hosts: Hosts) -
     assert 0.1 < moments[-1].loss_out < 0.5
     played = hosts.run("a", "chaos", "--trace", trace, *state)
     assert (played.returncode, played.stdout) == (0, "chaos: trace hotel.trace\n")
+
+
+class Workers:
+    """A server of two processes, and clients on devices of their own until both serve one."""
+
+    def __init__(self, hosts: Hosts) -> None:
+        self.hosts = hosts
+        hosts.sh("a", "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=2")  # several devices lead to one network
+        self.server = hosts.server("--workers", "2")
+        self.names: list[str] = []
+        while len(self.names) < 3 or len(set(self.homes().values())) < 2:
+            assert len(self.names) < 12, "one process has them all"
+            self.join(f"c{len(self.names)}")
+
+    def join(self, name: str) -> None:
+        invite = self.hosts.invite("--name", name)
+        options = ("--no-default-route", "--tun-name", name)
+        self.hosts.client(invite, *options, state=name, log=f"{name}.log")
+        self.names.append(name)
+
+    def status(self) -> dict[str, Any]:
+        done = self.hosts.run("b", "status", "--json", "--state-dir", self.hosts.folder / "server")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+    def homes(self) -> dict[str, int]:
+        """Which process serves whom."""
+        return {peer["name"]: peer["worker"] for peer in self.status()["peers"]}
+
+    def lost(self, name: str, count: int = 30) -> str:
+        arguments = ("-q", "-c", str(count), "-i", "0.1", "-W", "2", "-I", name, INNER_SERVER)
+        report = self.hosts.pair.run("a", "ping", *arguments, timeout=30).stdout
+        return re.search(r"(\d+)% packet loss", report)[1]  # type: ignore[index]
+
+
+def test_two_workers_are_one_server_to_clients_that_come_move_and_are_shut_out(hosts: Hosts) -> None:
+    workers = Workers(hosts)
+    before = workers.homes()
+    assert [workers.lost(name, 5) for name in workers.names] == ["0"] * len(before)
+    for name in workers.names:  # each takes another port each second: half of them lead to the other process
+        hosts.run("a", "chaos", "rebind=1s", "--state-dir", hosts.folder / name)
+    assert [workers.lost(name) for name in workers.names] == ["0"] * len(before)
+    status = workers.status()
+    assert workers.homes() == before, "where they were, not where their packets arrive"
+    assert status["handed_over"] > 10
+    assert len(status["workers"]) == 2
+
+    state = ("--state-dir", hosts.folder / "server")
+    away = next(name for name, worker in before.items() if worker == 1)
+    assert hosts.run("b", "peers", "--revoke", away, *state).stdout == f"{away} is no client any more\n"
+    hosts.wait(workers.server, f"{away}.log", "the server closed the connection: revoked")
+    assert away not in workers.homes()
+    assert f"worker 1: {away}" in hosts.log("server.log")
+    assert hosts.run("b", "chaos", "delay=20ms", *state).stdout == "chaos: delay=20ms\n"
+    assert end(workers.server) == 0
+    assert hosts.state("b") == hosts.before[1]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_server_ends_with_any_of_its_workers_and_the_next_one_can_start_at_once(hosts: Hosts, which: int) -> None:
+    workers = Workers(hosts)
+    pids = [int(pid) for pid in workers.status()["workers"]]
+    os.kill(pids[which], signal.SIGKILL)
+    code = workers.server.wait(15)
+    if which:
+        assert (code, hosts.state("b")) == (1, hosts.before[1])
+        assert f"worker 1 (pid {pids[1]}) has ended, so the server ends: start it again" in hosts.log("server.log")
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline, "a process is left"
+        time.sleep(0.05)
+    hosts.server("--workers", "2", log="server2.log")
+    deadline = time.monotonic() + 40
+    while not workers.homes():
+        assert time.monotonic() < deadline, hosts.log("server2.log")
+        time.sleep(0.2)

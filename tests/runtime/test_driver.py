@@ -137,6 +137,16 @@ def test_packets_from_the_device_leave_as_datagrams_in_order(rig: Rig) -> None:
     assert rig.at_peer() == [b"packet 0", b"packet 1", b"packet 2"]
 
 
+def test_after_a_rest_the_first_packet_waits_for_no_other(rig: Rig) -> None:
+    settle()
+    for number in range(3):
+        rig.tun.far.send(b"packet %d" % number)
+    settle()
+    first, *others = (at for _, at in rig.core.log)
+    assert len(others) == 2
+    assert first < min(others)
+
+
 def test_datagrams_reach_the_device(rig: Rig) -> None:
     rig.from_peer(b"hello")
     settle()
