@@ -305,16 +305,24 @@ class CongestionControl:
 
     def on_fates(
         self, acked: list[SentPacket], lost: list[SentPacket], *, loss: float, burst: float, now: float
-    ) -> None:
-        """Packets known to have arrived or to be lost.
+    ) -> bool:
+        """Packets known to have arrived or to be lost; returns whether they put the rate on trial.
 
         `loss` is the path's rate of loss as far as it is known, `burst` the mean length of a run of losses.
         """
         self._path_loss = min(loss, MOST_LOSS)
         if self.is_congested:  # the queue's drops, and the queue is being dealt with
             self._excess.abandon(now)
-            return
-        verdict = self._excess.update(acked, lost, rate=self.rate, burst=burst, horizon=self._horizon, now=now)
+            return False
+        verdict = self._excess.update(
+            acked,
+            lost,
+            rate=self.rate,
+            burst=burst,
+            horizon=self._horizon,
+            now=now,
+            most=self.window / self._smoothed_rtt,
+        )
         self.trials += verdict is Verdict.EXCESS
         self.guilty += verdict is Verdict.GUILTY
         if self._excess.loss > MOST_LOSS and self._span.delivered:
@@ -337,6 +345,7 @@ class CongestionControl:
             self.mode, self._mode_since = Mode.STEADY, now
             self._hold_until = now + self._hold
             self._hold = min(2 * self._hold, HOLD_MOST)
+        return self._excess.is_on_trial and verdict is Verdict.EXCESS
 
     def on_blackout(self) -> None:
         """Nothing is heard any more: what comes afterwards may be another path, at a rate like the last one."""

@@ -92,8 +92,12 @@ class ExcessLoss:
         burst: float,
         horizon: float,
         now: float,
+        most: float = float("inf"),
     ) -> Verdict:
-        """Counts packets whose fate is known now. An interval spans a `horizon` (seconds) of sending at `rate`."""
+        """Counts packets whose fate is known now. An interval spans a `horizon` (seconds) of sending at `rate`.
+
+        `most` is what can be sent, bytes a second, where something else allows less.
+        """
         # Oldest first, and nearly always all of them: one for every packet of a transfer comes by here.
         is_old = bool(acked) and acked[0].time < self._since
         fates = [packet for packet in acked if packet.time >= self._since] if is_old else acked
@@ -106,7 +110,7 @@ class ExcessLoss:
         is_enough = self._packets >= LEAST_PACKETS * inflation or self._is_clear(inflation)
         if not is_enough or newest < self._since + horizon:
             return Verdict.NOTHING
-        is_used = self._bytes >= USED * rate * (newest - self._since)
+        is_used = self._bytes >= USED * min(rate, most) * (newest - self._since)
         verdict = self._judge(rate, inflation) if is_used else Verdict.NOTHING
         self._restart(now)
         return verdict

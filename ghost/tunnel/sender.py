@@ -201,7 +201,8 @@ class Sender:
         if not self.congestion.is_congested:  # a full queue's drops are no measure for redundancy
             self.loss_rate.update(acked, lost)
         loss, burst = self.loss_rate.measured, self.loss_rate.burst
-        self.congestion.on_fates(acked, lost, loss=loss, burst=burst, now=now)
+        if self.congestion.on_fates(acked, lost, loss=loss, burst=burst, now=now):
+            self._pacer.pace(self.congestion.pacing_rate)  # at once: what is sent until then would be judged as well
         self._window.on_report(ack.symbol_floor, ack.symbols)  # by the stretch; what it does not say follows
         floor = self._window.floor
         for packet in outcome.acked:

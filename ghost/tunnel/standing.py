@@ -43,9 +43,9 @@ class Standing:
         if elapsed < max(LEAST_INTERVAL, ROUNDS * round_trip):
             self._added += size
             return False
-        rate = (self._before + self._added - queued) / elapsed
-        of_use = rate * max(LEAST_SECONDS, ROUND_TRIPS * round_trip) + SWINGS * (self._most - self._least)
-        is_too_long = self._least > max(LEAST_STANDING, of_use)
+        left = self._before + self._added - queued
+        of_use = left / elapsed * max(LEAST_SECONDS, ROUND_TRIPS * round_trip) + SWINGS * (self._most - self._least)
+        is_too_long = left > 0 and self._least > max(LEAST_STANDING, of_use)  # without a path nobody can help it
         self._since = now
         self._before = self._least = queued
         self._most = queued + size

@@ -44,7 +44,7 @@ def test_clients_of_a_server_share_its_uplink_however_many_flows_each_has() -> N
     pair.run(3)
     one = Bulk(pair, is_download=True, client="one", client_port=42_000)
     pair.applications.append(one)
-    pair.run(5)
+    pair.run(15)  # who comes later has its share by then
     pings, start = Pings(pair), pair.now
     pair.applications.append(pings)
     pair.run(10)

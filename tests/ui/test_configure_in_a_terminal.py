@@ -72,6 +72,6 @@ def test_in_the_dashboard_saving_tells_what_needs_a_restart(screen: Screen, daem
     screen.wait("last minutes")
     screen.press("o")
     screen.wait(f"options in {str(path)[:20]}")
-    screen.press("Down", "Down", "Down", "Down", "Right", "s")
+    screen.press("Down", "Down", "Down", "Down", "Down", "Right", "s")
     screen.wait("In force now: log-level.", "In force after a restart: subnet.")
     assert path.read_text() == "log-level = warning\n"
