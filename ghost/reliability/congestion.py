@@ -239,8 +239,7 @@ class CongestionControl:
         if not self._start.has_rate:
             self.rate = INITIAL_PACKETS * FULL_PACKET / min(max(rtt.smoothed, INITIAL_SPREAD[0]), INITIAL_SPREAD[1])
         self.delay.update(
-            packet,
-            arrived,
+            arrived - packet.time,
             rtt.latest - ack_delay,
             grain=FULL_PACKET / self.rate,
             round_trip_time=rtt.smoothed,

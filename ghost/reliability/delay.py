@@ -14,34 +14,24 @@ from itertools import islice
 from math import inf
 from typing import Final
 
-from ghost.constants import FULL_PACKET
-from ghost.reliability.loss import SentPacket
-
 BASE_WINDOW: Final = 60.0  # seconds
 _BUCKETS: Final = 12
 JITTER_LIMIT: Final = 0.001  # seconds: above it the median of five is no longer a fair sample
 NOISE_WINDOW: Final = 0.7  # round trips
 _JITTER_GAIN: Final = 1 / 16
-LONE_GAP: Final = 0.020  # seconds, or the time of two packets, between such as do not disturb each other
 
 
 class QueueDelay:
-    """`queue` and `jitter` in seconds; `is_noisy` where delays vary by more than the queueing of single packets.
-
-    `lone_jitter` is the jitter of packets that left far apart: where a path keeps their order, those that follow
-    each other closely are bunched behind the slowest, and vary little.
-    """
+    """`queue` and `jitter` in seconds; `is_noisy` where delays vary by more than the queueing of single packets."""
 
     __slots__ = (
         "queue",
         "jitter",
-        "lone_jitter",
         "is_noisy",
         "_minima",
         "_former",
         "_bucket_start",
         "_last",
-        "_last_packet",
         "_trend",
         "_recent",
         "_samples",
@@ -49,25 +39,21 @@ class QueueDelay:
 
     def __init__(self) -> None:
         self.queue = 0.0
-        self.jitter = self.lone_jitter = 0.0
+        self.jitter = 0.0
         self.is_noisy = False
         self._minima: deque[tuple[float, float]] = deque(maxlen=_BUCKETS)  # (one way, round trip)
         self._former: tuple[float, float] = (inf, inf)  # the least of all but the last
         self._bucket_start = -inf
         self._last: float | None = None
-        self._last_packet: SentPacket | None = None
         self._trend = 0.0  # from sample to sample: a queue that grows evenly is no jitter
         self._samples = 0
         self._recent: deque[tuple[float, float]] = deque(maxlen=256)
 
-    def update(
-        self, packet: SentPacket, arrived: float, round_trip: float, *, grain: float, round_trip_time: float, now: float
-    ) -> None:
-        """`packet` has `arrived`, on the receiver's clock, after a `round_trip` without the ack delay.
+    def update(self, one_way: float, round_trip: float, *, grain: float, round_trip_time: float, now: float) -> None:
+        """`one_way` = arrival on the receiver's clock minus departure on ours; `round_trip` without the ack delay.
 
         `grain` is the seconds that the path takes for one packet, `round_trip_time` the usual one.
         """
-        one_way = arrived - packet.time
         if now - self._bucket_start >= BASE_WINDOW / _BUCKETS:
             self._bucket_start = now
             self._minima.append((one_way, round_trip))
@@ -85,9 +71,7 @@ class QueueDelay:
             change = one_way - self._last
             self.jitter += gain * (abs(change - self._trend) - self.jitter)
             self._trend += gain * (change - self._trend)
-            if self._is_lone(packet, grain):
-                self.lone_jitter += max(_JITTER_GAIN, 1 / self._samples) * (abs(change) - self.lone_jitter)
-        self._last, self._last_packet = one_way, packet
+        self._last = one_way
         present, least = self._minima[-1], self._former
         queue = min(one_way - min(present[0], least[0]), round_trip - min(present[1], least[1]))
         self._recent.append((now, queue))
@@ -98,12 +82,3 @@ class QueueDelay:
         else:
             latest = sorted([delay for _, delay in islice(reversed(self._recent), 5)])
             self.queue = latest[len(latest) // 2]
-
-    def _is_lone(self, packet: SentPacket, grain: float) -> bool:
-        """Whether nothing left for a while before it."""
-        last = self._last_packet
-        return (
-            last is not None
-            and packet.sent_bytes - last.sent_bytes <= FULL_PACKET
-            and packet.time - last.time > max(LONE_GAP, 2 * grain)
-        )

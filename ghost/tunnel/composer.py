@@ -26,10 +26,9 @@ from ghost.compression.references import References
 from ghost.compression.streams import Streams
 from ghost.compression.trains import Train
 from ghost.constants import MAX_SYMBOL
-from ghost.tunnel.beginnings import Beginning
 from ghost.tunnel.flows import Flow, FlowQueue, FlowTable
 from ghost.wire import frames, records
-from ghost.wire.inner import TCP, Inner, is_background, is_dns, tcp_sequence
+from ghost.wire.inner import TCP, Inner, is_background, is_dns
 
 LARGEST_PROMPT: Final = 1200  # bytes of inner packet; a bigger one would fill a datagram and travels as a symbol
 LARGEST_RECORD_HEAD: Final = records.RECORD_OVERHEAD + LARGEST_LEAD
@@ -136,7 +135,6 @@ class Composer:
         flow = self._flows.find(inner, now, size=len(packet), rate=rate)
         if flow.is_tcp and not inner.is_pure_ack:
             flow.dialogue.on_segment(packet, now)
-            flow.beginning.on_segment(tcp_sequence(packet), now + flow.queued_bytes / (rate * self._gain))
         flow.is_background = is_background(packet)
         is_sparse = inner.protocol != TCP and flow.is_sparse_with(len(packet), now)
         flow.is_stream = not (flow.is_tcp or is_sparse or flow.is_crowd)
@@ -156,12 +154,7 @@ class Composer:
         """Queues the segments of a train, as `add` does with packets that are not prompt."""
         self._rate = rate
         flow = self._flows.find(inner, now)
-        flow.beginning.on_segment(train.sequence, now + flow.queued_bytes / (rate * self._gain))
         self._queue.push(flow, train, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0, now=now)
-
-    def beginning(self, key: bytes) -> Beginning | None:
-        """That of the flow with this key, if packets of it have come lately."""
-        return self._flows.beginning(key)
 
     def on_round_trip(self, seconds: float, now: float) -> None:
         """The path's is so long: queues are measured by it."""

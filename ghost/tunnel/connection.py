@@ -25,7 +25,6 @@ from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
 from ghost.obfuscation.padding import Profile
 from ghost.reliability.acks import AckTracker
-from ghost.tunnel.beginnings import Beginnings
 from ghost.tunnel.composer import Composer
 from ghost.tunnel.epochs import Epoch, Epochs
 from ghost.tunnel.events import Address
@@ -82,7 +81,6 @@ class Connection:
             now=now,
         )
         self.receiver = Receiver(compression, joins_segments=joins_segments, distrust=composer.distrust)
-        self._beginnings = Beginnings(composer.beginning)
         self._is_server = is_server
         self._rng = rng
         self._replay = ReplayWindow()
@@ -92,7 +90,6 @@ class Connection:
         self._postponed: tuple[frames.BriefAck, float] | None = None  # and when it came
         self._control: list[bytes] = []
         self._is_control_eliciting = False
-        self._now = now  # of the packet or the timeout that is being dealt with
         self._keepalive_at = now + self._keepalive_interval()
         self._nudge_at = inf
         self._is_validated = True
@@ -223,31 +220,21 @@ class Connection:
             self._after_frames(is_eliciting=is_eliciting, now=now)
 
     def _after_frames(self, *, is_eliciting: bool, now: float) -> None:
-        self._now = now
         if self.receiver.has_lost:
             for lost in self.receiver.take_lost():
                 self._queue_control(frames.encode_lost(lost), is_eliciting=True)
         if is_eliciting and not self._is_server:
             self._nudge_at = now + NUDGE_AFTER
 
-    @property
-    def has_packets(self) -> bool:
-        """Whether `take_packets` might give any."""
-        return self.receiver.has_packets or bool(self._beginnings)
-
     def take_packets(self) -> list[bytes | SuperPacket]:
         """Inner packets for this end; super-packets only if it joins segments."""
         packets = self.receiver.take_packets()
-        usual = self.sender.usual_round_trip
-        if usual or self._beginnings:
-            packets = self._beginnings.sift(packets, round_trip=usual, now=self._now)
         for packet in packets:
             self.inner_received_bytes += len(packet.packet if isinstance(packet, SuperPacket) else packet)
         return packets
 
     def handle_timeout(self, now: float) -> None:
         self._catch_up()
-        self._now = now
         self.sender.handle_timeout(now)
         release = self.receiver.next_release(self._hold)
         if release is not None and now >= release:
@@ -328,7 +315,7 @@ class Connection:
             times.append(self.created)  # at once
         if not self._is_validated:
             times.append(self._challenge_at)
-        held = (self.receiver.next_release(self._hold), self._beginnings.next_time, self.epochs.next_expiry)
+        held = (self.receiver.next_release(self._hold), self.epochs.next_expiry)
         times += [time for time in held if time is not None]
         return min(times)
 

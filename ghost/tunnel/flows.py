@@ -22,7 +22,6 @@ from ghost.compression.credentials import Watch
 from ghost.compression.payload import Shrinkage
 from ghost.compression.references import PromptMemory
 from ghost.compression.trains import Train
-from ghost.tunnel.beginnings import Beginning
 from ghost.tunnel.dialogue import Dialogue
 from ghost.tunnel.standing import Standing
 from ghost.wire.inner import TCP, Inner, is_behind, mark_congestion, tcp_sequence
@@ -71,7 +70,6 @@ class Flow:
 
     __slots__ = (
         "key",
-        "beginning",
         "lane",
         "is_tcp",
         "packets",
@@ -107,7 +105,6 @@ class Flow:
         """More than sparse, and no TCP: whoever reads it may count on an order."""
         self.shrinkage = Shrinkage()
         self.prompt_memory = PromptMemory()
-        self.beginning = Beginning()
         self.dialogue = Dialogue()
         self.standing = Standing(now)
         self.watch = Watch()
@@ -194,11 +191,6 @@ class FlowTable:
     def lane(self, flow_id: int) -> Lane | None:
         """The lane of that id, if it was ever used."""
         return self._lanes[flow_id] if flow_id < len(self._lanes) else None
-
-    def beginning(self, key: bytes) -> Beginning | None:
-        """That of the flow with this key, if it is known."""
-        flow = self._flows.get(key)
-        return flow.beginning if flow is not None else None
 
     def find(self, inner: Inner, now: float, *, size: int = 0, rate: float = 0.0) -> Flow:
         """The packet's flow; a new one is begun for `size` bytes on a path of `rate` bytes a second, if it may."""

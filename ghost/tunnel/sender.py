@@ -29,7 +29,6 @@ from ghost.reliability.prompts import HEAVY_LOSS, PromptSender, copies_for, is_b
 from ghost.reliability.repair import LEAST_LOSS, LEAST_WINDOW, RepairPolicy, coding_window
 from ghost.reliability.rtt import RttEstimator
 from ghost.reliability.send_window import SendWindow
-from ghost.tunnel.beginnings import JITTERS, LEAST_JITTER
 from ghost.tunnel.composer import Composer
 from ghost.tunnel.sizes import WIRE_HEADERS, PacketSizes
 from ghost.wire import frames
@@ -158,12 +157,6 @@ class Sender:
     def dropped_packets(self) -> int:
         """Inner packets refused by a full queue."""
         return self.composer.dropped + self._prompts.dropped
-
-    @property
-    def usual_round_trip(self) -> float:
-        """Seconds that most round trips stay below where they vary of themselves, else 0."""
-        jitter = self.congestion.delay.lone_jitter
-        return self.rtt.smoothed + JITTERS * jitter if jitter > LEAST_JITTER else 0.0
 
     # ---- in ---------------------------------------------------------------------------------------------------
 

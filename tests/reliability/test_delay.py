@@ -6,9 +6,7 @@ import random
 
 import pytest
 
-from ghost.constants import FULL_PACKET
 from ghost.reliability.delay import BASE_WINDOW, QueueDelay
-from ghost.reliability.loss import SentPacket
 
 STEP = 0.010  # seconds between samples
 ROUND_TRIP = 0.100
@@ -25,15 +23,12 @@ def feed(
     step: float = STEP,
     drift: float = 0.0,
     round_trips: list[float] | None = None,
-    size: int = FULL_PACKET,
 ) -> float:
     """One sample for each of `queues`, `step` apart; returns the time after the last."""
     for index, queue in enumerate(queues):
         one_way = CLOCK_OFFSET + drift * now + PATH + queue
         round_trip = round_trips[index] if round_trips else 2 * PATH + queue
-        number = round(now / step)
-        sent = SentPacket(number, now, size, number * size, 0, 0, None, (), False)
-        delay.update(sent, now + one_way, round_trip, grain=grain, round_trip_time=ROUND_TRIP, now=now)
+        delay.update(one_way, round_trip, grain=grain, round_trip_time=ROUND_TRIP, now=now)
         now += step
     return now
 
@@ -101,20 +96,3 @@ def test_a_longer_path_is_the_base_after_a_minute() -> None:
     assert delay.queue == pytest.approx(0.030)
     feed(delay, [0.030] * int((BASE_WINDOW + 10) / 0.1), now=now, step=0.1)
     assert delay.queue == pytest.approx(0.0)
-
-
-def test_a_stream_hides_the_jitter_that_lone_packets_have() -> None:
-    """The path keeps packets in order, so that those of a stream are bunched behind the slowest."""
-    delay, rng = QueueDelay(), random.Random(1)
-    now = feed(delay, [rng.uniform(0, 0.080) for _ in range(40)], step=0.05)
-    assert 0.020 < delay.lone_jitter < 0.035
-    lone = delay.lone_jitter
-    feed(delay, [0.070 + rng.uniform(0, 0.004) for _ in range(300)], step=0.001, now=now)
-    assert delay.jitter < 0.003
-    assert delay.lone_jitter == pytest.approx(lone)
-
-
-def test_packets_between_two_samples_make_them_no_lone_ones() -> None:
-    delay, rng = QueueDelay(), random.Random(1)
-    feed(delay, [rng.uniform(0, 0.080) for _ in range(40)], step=0.05, size=2 * FULL_PACKET)
-    assert delay.lone_jitter == 0.0
