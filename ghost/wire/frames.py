@@ -256,22 +256,25 @@ def encode_repair(repair: Repair) -> bytes:
 
 def is_sayable(members: int) -> bool:
     """Whether one repair can say that it is over these."""
-    return len(_encode_members(members)) <= 1 + MAX_MEMBERS_SIZE
+    return members.bit_length() <= 8 * MAX_MEMBERS_SIZE or len(_runs_of(members)) <= MAX_MEMBERS_SIZE
 
 
 def _encode_members(members: int) -> bytes:
-    """With their size before them."""
+    """With their size before them; they are sayable."""
     size = (members.bit_length() + 7) // 8
-    if size <= 2:
-        return bytes([size]) + members.to_bytes(size, "little")
+    if size > 2 and len(runs := _runs_of(members)) < size:
+        return bytes([_RUNS | len(runs)]) + runs
+    return bytes([size]) + members.to_bytes(size, "little")
+
+
+def _runs_of(members: int) -> bytes:
+    """The lengths of its stretches, and of those between them."""
     runs, at = bytearray(), 0
     for start, end in stretches(members, 0):
         for length in (start - at, end - start) if start else (end,):
             runs += b"\xff" * (length // _LONG_RUN) + bytes([length % _LONG_RUN])
         at = end
-    if len(runs) < size:
-        return bytes([_RUNS | len(runs)]) + runs
-    return bytes([size]) + members.to_bytes(size, "little")
+    return bytes(runs)
 
 
 def _decode_members(head: int, body: bytes) -> int:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ghost.constants import MAX_MEMBERS
 from ghost.reliability.receive_window import ReceiveWindow
 from ghost.reliability.send_window import MAX_SPAN, MAX_SYMBOLS, SendWindow
+from ghost.wire import frames
 
 LOW_BITS = (1 << 24) - 1
 
@@ -161,19 +162,23 @@ def test_a_repair_is_over_the_oldest_where_the_newest_have_arrived() -> None:
     assert members(window, 20) == list(range(20))
 
 
-@given(st.integers(1, 600), st.lists(st.integers(0, 599), max_size=500), st.integers(0, 600), st.integers(16, 512))
-def test_a_repair_is_always_over_something_that_is_unknown(
-    count: int, known: list[int], settled: int, limit: int
+@given(st.integers(1, 4096), st.integers(), st.floats(0, 1), st.integers(0, 4096), st.integers(16, 512))
+def test_a_repair_is_always_over_something_that_is_unknown_and_can_say_so(
+    count: int, seed: int, known: float, settled: int, limit: int
 ) -> None:
-    window = filled(count)
-    for symbol_id in known:
-        window.on_known(symbol_id)
+    window, rng = filled(count), random.Random(seed)
+    for symbol_id in range(count):
+        if rng.random() < known:
+            window.on_known(symbol_id)
     window.settled = min(settled, count)
     if not len(window):
         return
+    window.is_codable(limit)
     chosen = members(window, limit)
     assert 1 <= len(chosen) <= limit
     assert all(window.payload(symbol_id) for symbol_id in chosen)
+    said = frames.Repair(1, chosen[0], sum(1 << symbol_id - chosen[0] for symbol_id in chosen), b"coded")
+    assert frames.decode(frames.encode_repair(said)) == [said]
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 1 << 300)), max_size=30))

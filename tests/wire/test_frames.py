@@ -185,6 +185,7 @@ def test_what_lies_far_apart_is_said_by_runs_and_what_is_ragged_by_a_bitmap() ->
     assert size(1 | 1 << 700 | ((1 << 300) - 1) << 1000) == 1 + 3 + 1 + 2 + 2  # 1, 699, 1, 299, 300
     assert size(int("01" * 120, 2)) == 30
     assert not frames.is_sayable(int("01" * 121, 2))
+    assert not frames.is_sayable(sum(1 << 16 * at for at in range(170)))  # more runs than a byte counts
 
 
 def test_members_that_are_cut_off_or_not_any_are_malformed() -> None:
