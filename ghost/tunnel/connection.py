@@ -259,6 +259,7 @@ class Connection:
 
     def close(self, reason: int) -> None:
         self._control = [frames.encode_close(reason)]  # whatever else waits matters no more
+        self._is_control_eliciting = False
 
     # ---- out --------------------------------------------------------------------------------------------------
 

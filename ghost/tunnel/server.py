@@ -30,6 +30,7 @@ from ghost.tunnel import runs
 from ghost.tunnel.connection import AMPLIFICATION, Connection
 from ghost.tunnel.epochs import Epoch
 from ghost.tunnel.events import Address, Event, PeerJoined, PeerLeft
+from ghost.tunnel.farewells import Farewells
 from ghost.tunnel.handshake import INITIATION, PROLOGUE, RESPONSE, ReplyCache, is_proven
 from ghost.tunnel.registry import Peer, Registry
 from ghost.tunnel.siblings import DATAGRAMS, JOINED, PACKET, Siblings, packet_of
@@ -100,6 +101,7 @@ class ServerEndpoint:
         self._receiving: dict[_Session, None] = {}
         self._replies = ReplyCache()
         self._answers: list[tuple[bytes, Address]] = []
+        self._farewells = Farewells()
         self._allowance = HANDSHAKE_BURST
         self._allowance_at = now
         self._dropped: Counter[str] = Counter()
@@ -125,7 +127,7 @@ class ServerEndpoint:
             elif not self._siblings.is_own(connection_id):
                 self._siblings.hand_datagrams(connection_id % self._siblings.count, [data], address)
             else:
-                raise PeerError("foreign")
+                self._answers += self._farewells.answer(connection_id, number, data, address, now)
         except PeerError as error:
             self._dropped[error.reason] += 1
 
@@ -223,9 +225,7 @@ class ServerEndpoint:
                 self._forget_candidate(connection_id)
         session = self._sessions.get(public_key)
         if session is not None:
-            session.connection.close(CLOSE_REVOKED)
-            farewell = session.connection.datagrams_to_send(now)
-            self._answers += [(data, session.connection.address) for data in farewell]
+            self._answers += self._farewells.begin(session.connection, CLOSE_REVOKED, now)
             self._end(session, "revoked")
 
     def reconfigure(self, *, profile: str, compression: str, max_rate_bps: float | None) -> None:

@@ -39,16 +39,21 @@ def warmed(connected: Callable[..., Pair]) -> tuple[Pair, Callable[[int, bool], 
     return pair, echo
 
 
+def asked(connected: Callable[..., Pair]) -> tuple[Pair, Callable[[int, bool], bytes], int]:
+    """And a question that the server has received; and the bytes that were acknowledged to the server before."""
+    pair, echo = warmed(connected)
+    before = connection_of(pair).sender.acked_bytes
+    pair.client.send_packet(echo(9, False), pair.now)
+    [(question, _)] = pair.client.datagrams_to_send(pair.now)
+    pair.server.receive_datagram(question, connection_of(pair).address, pair.now)
+    return pair, echo, before
+
+
 def test_the_answer_leaves_before_the_acknowledgement_beside_the_question_is_booked(
     connected: Callable[..., Pair],
 ) -> None:
-    pair, echo = warmed(connected)
-    server, client, now = pair.server, pair.client, pair.now
-    sender = connection_of(pair).sender
-    before = sender.acked_bytes
-    client.send_packet(echo(9, False), now)
-    [(question, _)] = client.datagrams_to_send(now)
-    server.receive_datagram(question, connection_of(pair).address, now)
+    pair, echo, before = asked(connected)
+    server, sender, now = pair.server, connection_of(pair).sender, pair.now
     assert server.packets_to_deliver() == [echo(9, False)]
     server.send_packet(echo(9, True), now)
     assert len(server.datagrams_to_send(now)) == 1
@@ -58,15 +63,9 @@ def test_the_answer_leaves_before_the_acknowledgement_beside_the_question_is_boo
 
 
 def test_without_an_answer_it_is_booked_before_anything_leaves(connected: Callable[..., Pair]) -> None:
-    pair, echo = warmed(connected)
-    server, client, now = pair.server, pair.client, pair.now
-    sender = connection_of(pair).sender
-    before = sender.acked_bytes
-    client.send_packet(echo(9, False), now)
-    [(question, _)] = client.datagrams_to_send(now)
-    server.receive_datagram(question, connection_of(pair).address, now)
-    server.datagrams_to_send(now)
-    assert sender.acked_bytes > before
+    pair, _, before = asked(connected)
+    pair.server.datagrams_to_send(pair.now)
+    assert connection_of(pair).sender.acked_bytes > before
 
 
 def test_one_that_makes_no_sense_is_counted_at_once(connected: Callable[..., Pair]) -> None:
