@@ -376,7 +376,7 @@ class Connection:
 
     @property
     def _limit(self) -> int:
-        """Bytes that the next datagram may have; 0 when none may leave, and below MAX_DATAGRAM only control frames."""
+        """Bytes that the next datagram may have; 0 when none may leave, and below MAX_DATAGRAM no symbols."""
         if self._is_validated:
             return MAX_DATAGRAM
         return min(MAX_DATAGRAM, self._credit) if self._credit >= LEAST_DATAGRAM else 0

@@ -277,14 +277,14 @@ class Sender:
         """(packet number, plaintext, whether the head is in it) of the next packet that may leave now, or None.
 
         `head` makes the frames that the connection wants to send along, or must (`is_head_due`).
-        The datagram will have at most `limit` bytes; below MAX_DATAGRAM it holds nothing but the head.
+        The datagram will have at most `limit` bytes; below MAX_DATAGRAM it holds no symbol.
         """
         is_small = limit < MAX_DATAGRAM
         is_narrow = self.sizes.path_mtu.limit < FULL_PACKET and not is_small
         if is_narrow and (probe := self._next_size_probe(now)) is not None:
             return probe
         is_probe = self.probing.owed > 0 and not is_small
-        may_prompt = not is_small and self._may_send_prompts(now)
+        may_prompt = self._may_send_prompts(now)
         may_bulk = is_probe or (not is_small and self._may_send_bulk(now))
         if not (may_prompt or may_bulk or is_head_due):
             return None

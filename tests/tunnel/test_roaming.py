@@ -86,6 +86,19 @@ def test_one_authentic_packet_is_enough_to_be_found() -> None:
     assert pair.client.snapshot(pair.now)["peers"][0]["inner_received_bytes"] > 50_000
 
 
+def test_a_move_delays_no_small_packet_until_the_new_place_is_proven(talk: Callable[..., Any]) -> None:
+    pair = connected(parse("rate=10mbit,delay=100ms"))
+    conversation = talk(pair, end=pair.now + 4, tcp=0, udp=1, interval=0.1, size=60)
+    began = pair.now
+    pair.run(2.05)
+    pair.client_address = ELSEWHERE
+    pair.run(3)
+    assert endpoint(pair) == "elsewhere:1234"
+    delays = sorted(time - began - 0.1 * serial for time, serial in conversation.arrivals[False, 2000])
+    assert len(delays) == len(conversation.sent[False, 2000])
+    assert delays[-2] < 0.11 < delays[-1], "only what left for the former place was late"
+
+
 def test_an_address_that_never_answered_gets_three_times_what_came_from_it(tap: Callable[..., Any]) -> None:
     pair = connected()
     (stolen, *_) = caught(pair, tap, 1)
