@@ -16,10 +16,9 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from heapq import heappop, heappush
 from random import Random
-from typing import Final
+from typing import ClassVar, Final
 
 from ghost.constants import INNER_MTU
 from ghost.simulation.bbr import Bbr, Sample
@@ -132,12 +131,25 @@ class TcpSink:
         self._send(packet, now)
 
 
-class Phase(Enum):
-    CLOSED = "closed"
-    OPENING = "opening"
-    OPEN = "open"
-    RECOVERY = "recovery"
-    LOSS = "loss"  # after a timeout
+class Phase:
+    """No Enum, as ghost.reliability.congestion's Mode is none. LOSS is after a timeout."""
+
+    __slots__ = ("value",)
+    CLOSED: ClassVar[Phase]
+    OPENING: ClassVar[Phase]
+    OPEN: ClassVar[Phase]
+    RECOVERY: ClassVar[Phase]
+    LOSS: ClassVar[Phase]
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"<{self.value}>"
+
+
+Phase.CLOSED, Phase.OPENING, Phase.OPEN = Phase("closed"), Phase("opening"), Phase("open")
+Phase.RECOVERY, Phase.LOSS = Phase("recovery"), Phase("loss")
 
 
 @dataclass(slots=True)
@@ -150,10 +162,7 @@ class TcpStats:
     tail_probes: int = 0
 
 
-class _Fate(Enum):
-    IN_FLIGHT = 0
-    SACKED = 1
-    LOST = 2
+_IN_FLIGHT, _SACKED, _LOST = range(3)  # the fate of a segment
 
 
 class _Sent:
@@ -166,7 +175,7 @@ class _Sent:
         self.payload = payload
         self.time = 0.0
         self.order = -1
-        self.fate = _Fate.LOST
+        self.fate = _LOST
         self.is_repeat = False
         self.delivered = 0
         self.delivered_at = self.first_sent = 0.0
@@ -341,7 +350,7 @@ class TcpSource:
         delivered = 0
         for index in range(self._una, acked_to):
             sent = self._window.pop(index)
-            if sent.fate is _Fate.SACKED:
+            if sent.fate == _SACKED:
                 self._sacked -= 1
                 continue
             delivered += 1
@@ -388,16 +397,16 @@ class TcpSource:
         delivered = 0
         for index in range(first, end):
             sent = self._window[index]
-            if sent.fate is not _Fate.SACKED:
+            if sent.fate != _SACKED:
                 delivered += 1
                 self._deliver(index, sent, originals, now)
-                sent.fate = _Fate.SACKED
+                sent.fate = _SACKED
                 self._sacked += 1
                 self._highest_sacked = max(self._highest_sacked, index)
         return delivered
 
     def _deliver(self, index: int, sent: _Sent, originals: list[float], now: float) -> None:
-        if sent.fate is _Fate.IN_FLIGHT:
+        if sent.fate == _IN_FLIGHT:
             self._in_flight -= 1
             del self._by_order[sent.order]
         self._delivered += 1
@@ -472,7 +481,7 @@ class TcpSource:
         return len(lost)
 
     def _mark_lost(self, index: int, sent: _Sent) -> None:
-        sent.fate = _Fate.LOST
+        sent.fate = _LOST
         self._in_flight -= 1
         del self._by_order[sent.order]
         heappush(self._lost, index)
@@ -523,8 +532,8 @@ class TcpSource:
         self.control.undo()
         for index in self._lost:
             sent = self._window.get(index)
-            if sent is not None and sent.fate is _Fate.LOST:
-                sent.fate = _Fate.IN_FLIGHT
+            if sent is not None and sent.fate == _LOST:
+                sent.fate = _IN_FLIGHT
                 self._in_flight += 1
                 self._by_order[sent.order] = (index, sent)
         self._by_order = OrderedDict(sorted(self._by_order.items()))
@@ -550,7 +559,7 @@ class TcpSource:
         while self._lost:
             sent = self._window.get(self._lost[0])
             index = heappop(self._lost)
-            if sent is not None and sent.fate is _Fate.LOST:
+            if sent is not None and sent.fate == _LOST:
                 return index
         return None
 
@@ -572,7 +581,7 @@ class TcpSource:
         sent.time = now
         sent.delivered, sent.delivered_at, sent.first_sent = self._delivered, self._delivered_at, self._first_sent
         sent.order = self._order
-        sent.fate = _Fate.IN_FLIGHT
+        sent.fate = _IN_FLIGHT
         self._order += 1
         self._by_order[sent.order] = (index, sent)
         self._in_flight += 1
@@ -615,7 +624,7 @@ class TcpSource:
         else:
             index = self._next - 1
             sent = self._window[index]
-            if sent.fate is _Fate.IN_FLIGHT:
+            if sent.fate == _IN_FLIGHT:
                 self._in_flight -= 1
                 del self._by_order[sent.order]
                 self._send_segment(index, sent, now)
