@@ -209,7 +209,10 @@ class Pair:
 
     def client_of(self, name: str) -> ClientEndpoint:
         """The client or guest of that name."""
-        return next(site.client for site in self._sites() if site.name == name)
+        for site in self._sites():
+            if site.name == name:
+                return site.client
+        raise KeyError(name)
 
     def send(self, packet: bytes, *, from_server: bool, name: str = "client") -> None:
         """An inner packet leaves the kernel of the server, or of the client or guest of that name."""

@@ -24,7 +24,6 @@ from ghost.constants import INNER_MTU
 from ghost.simulation.bbr import Bbr, Sample
 from ghost.simulation.cubic import Cubic
 from ghost.simulation.segments import ACK, MAX_SACKS, SYN, Codec, Range, Segment
-from ghost.simulation.times import earliest
 
 MSS: Final = INNER_MTU - 40
 RECEIVE_WINDOW: Final = 6 << 20  # bytes: the largest that Linux tunes itself to (tcp_rmem)
@@ -282,7 +281,17 @@ class TcpSource:
             self._send_syn(now)
 
     def next_time(self) -> float | None:
-        return earliest(self._timeout_at, self._probe_at, self._reorder_at, self._pace_at)
+        least = self._timeout_at  # written out: asked for every packet
+        due = self._probe_at
+        if due is not None and (least is None or due < least):
+            least = due
+        due = self._reorder_at
+        if due is not None and (least is None or due < least):
+            least = due
+        due = self._pace_at
+        if due is not None and (least is None or due < least):
+            least = due
+        return least
 
     def handle_timeout(self, now: float) -> None:
         if self._pace_at is not None and self._pace_at <= now:
@@ -354,11 +363,13 @@ class TcpSource:
                 self._sacked -= 1
                 continue
             delivered += 1
-            is_original_acked |= not sent.is_repeat
-            is_repeat_acked |= sent.is_repeat
+            if sent.is_repeat:
+                is_repeat_acked = True
+            else:
+                is_original_acked = True
             self._deliver(index, sent, originals, now)
         self._una = acked_to
-        if not self._sacked:
+        if self._sacks_done and not self._sacked:
             self._sacks_done.clear()
         if is_repeat_acked:
             originals.clear()  # they may have waited for the repeat, with their own acknowledgement lost
@@ -468,8 +479,9 @@ class TcpSource:
             patience = min(self._min_rtt / 4, self.srtt)
         self._reorder_at = None
         lost = []
+        newest_order = self._newest_order
         for order, (index, sent) in self._by_order.items():
-            if order >= self._newest_order:
+            if order >= newest_order:
                 break
             due = sent.time + self._newest_rtt + patience
             if due > now + ROUNDING:
@@ -572,18 +584,19 @@ class TcpSource:
             self._schedule_probe(now)
 
     def _send_segment(self, index: int, sent: _Sent, now: float) -> None:
-        self.stats.sent += 1
+        stats, order = self.stats, self._order
+        stats.sent += 1
         if sent.order >= 0:
             sent.is_repeat = True
-            self.stats.retransmitted += 1
+            stats.retransmitted += 1
         if not self._in_flight:
             self._first_sent = self._delivered_at = now
         sent.time = now
         sent.delivered, sent.delivered_at, sent.first_sent = self._delivered, self._delivered_at, self._first_sent
-        sent.order = self._order
+        sent.order = order
         sent.fate = _IN_FLIGHT
-        self._order += 1
-        self._by_order[sent.order] = (index, sent)
+        self._order = order + 1
+        self._by_order[order] = (index, sent)
         self._in_flight += 1
         self._prr_sent += 1
         if self._timeout_at is None or index == self._una:
