@@ -74,7 +74,10 @@ class Screen(ABC):
 
 class DashboardScreen(Screen):
     tab = Tab("d", "Dashboard")
-    keys = "r rain  q quit"
+
+    @property
+    def keys(self) -> str:  # type: ignore[override]
+        return ("arrows peer  " if len(self.context.model.peers) > 1 else "") + "r rain  q quit"
 
     def rain_rows(self, height: int) -> int:
         return rain_rows(height)
@@ -146,7 +149,10 @@ class PeersScreen(Screen):
             message = (f"Whom is the invite for? {self._name.text}_   enter makes it, esc does not", "bright")
         elif self._doomed is not None:
             message = (f"Shut {self._doomed['name']} out for ever? y revokes, any other key does not", "warn")
-        return peers_.paint_peers(self._rows, self._invites, self._place, width, height, glyphs, message=message)
+        return peers_.paint_peers(
+            self._rows, self._invites, self._place, width, height, glyphs,
+            role=self.context.model.role, message=message,
+        )  # fmt: skip
 
     @property
     def _rows(self) -> list[dict[str, Any]]:
@@ -187,7 +193,7 @@ class PeersScreen(Screen):
 
 class ChaosScreen(Screen):
     tab = Tab("c", "Chaos")
-    keys = "0 off  q quit"
+    keys = "arrows set  0 off  q quit"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
