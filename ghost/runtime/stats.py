@@ -2,8 +2,8 @@
 
 Once a second the counters are read and their growth becomes rates, so that everybody who asks sees the same numbers:
 `status`, the dashboard and the metrics add nothing of their own. Whoever follows the seconds is given the same look at
-them, however many follow: at a hundred peers one takes the event loop 2 ms. `totals` sums rates and bytes over the peers and takes
-the mean of what is measured on each path.
+them, however many follow: at a hundred peers one takes the event loop 2 ms. `totals` sums rates and bytes over the
+peers and takes the mean of what is measured on each path.
 """
 
 from __future__ import annotations

@@ -108,6 +108,12 @@ class PeersScreen(Screen):
 
     @property
     def keys(self) -> str:  # type: ignore[override]
+        if self._invite is not None:
+            return "any key back"
+        if self._name is not None:
+            return "enter make  esc back"
+        if self._doomed is not None:
+            return "y revoke  any other key back"
         return "n invite  x revoke  q quit" if self.context.model.role == "server" else "q quit"
 
     @property
@@ -271,7 +277,10 @@ class LogScreen(Screen):
 
 class OptionsScreen(Screen):
     tab = Tab("o", "Options")
-    keys = "enter edit  s save  q quit"
+
+    @property
+    def keys(self) -> str:  # type: ignore[override]
+        return "enter take  esc back" if self.takes_letters else "enter edit  s save  q quit"
 
     def __init__(self, context: Context, desk: OptionsDesk, save: Save) -> None:
         super().__init__(context)

@@ -28,8 +28,10 @@ _FIRST, _LAST, _SIZED, _ORDERED = 0x10, 0x20, 0x40, 0x80
 
 
 class Encoding:
-    """How a record's body stands for an inner packet. No enum: in Python 3.11 finding a member of one takes ten times as
-    long as this, and every record is compared to several."""
+    """How a record's body stands for an inner packet.
+
+    No enum: in Python 3.11 finding a member of one takes ten times as long, and every record is compared to several.
+    """
 
     PLAIN: Final = 0
     ZSTD: Final = 1
