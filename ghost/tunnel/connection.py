@@ -269,9 +269,9 @@ class Connection:
             self._catch_up()
         datagrams: list[bytes] = []
         while len(datagrams) < MAX_BATCH and (limit := self._limit):
-            run = self._next_run(now, MAX_BATCH - len(datagrams))
+            first, run = self._next_run(now, MAX_BATCH - len(datagrams))
             if run:
-                datagrams += self.epochs.current.seal_run(run)
+                datagrams += self.epochs.current.seal_run(first, run)
                 continue
             deadline = self._acks.deadline if limit == MAX_DATAGRAM else None
             packet = self.sender.next_plaintext(
@@ -296,13 +296,13 @@ class Connection:
                 break  # nothing else waits, and if an acknowledgement has to leave, there is the alarm
         return datagrams
 
-    def _next_run(self, now: float, most: int) -> list[tuple[int, bytes]]:
-        """Plain packets, as long as no control frame and no acknowledgement has to leave before them."""
+    def _next_run(self, now: float, most: int) -> tuple[int, list[bytes]]:
+        """The first one's number, and plain packets, as long as no control frame and no acknowledgement is due."""
         if not self.sender.composer.has_data:  # asked first: an idle tunnel's echo goes no further
-            return []
+            return 0, []
         deadline = self._acks.deadline
         if not self._is_validated or self._control or (deadline is not None and deadline <= now):
-            return []
+            return 0, []
         return self.sender.next_run(now, None if deadline is None else lambda: self._head(now), most=most)
 
     def next_timeout(self) -> float:
