@@ -46,8 +46,10 @@ class _Aead:
     def open_run(self, nonces: list[bytes], sealed: list[bytes], associated: list[bytes], /) -> list[bytes]:
         plaintexts: list[bytes] = []
         with contextlib.suppress(InvalidTag):
-            for plaintext in map(self._decrypt, nonces, sealed, associated):  # no call of ours for each
-                plaintexts.append(plaintext)  # noqa: PERF402 (what came before a failure stays)
+            for plaintext in map(
+                self._decrypt, nonces, sealed, associated
+            ):  # no call of ours for each; what came first stays
+                plaintexts.append(plaintext)
         return plaintexts
 
 

@@ -340,7 +340,8 @@ class Sender:
         least = max(room_beside, self.composer.largest_symbol // 2)  # shorter ones may be patient
         full_packet = self.composer.largest_symbol + SYMBOL_PACKET_OVERHEAD
         window = self.congestion.window
-        first, run = self._next_packet_number, []
+        first = self._next_packet_number
+        run: list[bytes] = []
         while len(run) < most:
             free = min(self._pacer.credit, window - self._in_flight.bytes_in_flight)
             count = min(math.ceil(free / full_packet), most - len(run), self._window.room)
