@@ -26,13 +26,20 @@ class Aead(Protocol):
         """The plaintext; PeerError("unauthentic") for anything but what `seal` made of these inputs."""
 
 
+class PacketAead(Aead, Protocol):
+    """The one for packets, of which many come at once."""
+
+    def open_run(self, nonces: list[bytes], sealed: list[bytes], associated: list[bytes], /) -> list[bytes]:
+        """The plaintexts of so many, up to the first that is not authentic."""
+
+
 class Backend(Protocol):
     """The primitives that GhostTunnel is built on."""
 
     @property
     def name(self) -> str: ...
 
-    def aead(self, key: bytes) -> Aead:
+    def aead(self, key: bytes) -> PacketAead:
         """ChaCha20-Poly1305 with 12-byte nonces (RFC 8439 section 2.8). Keep it: building one costs."""
 
     def xaead(self, key: bytes) -> Aead:

@@ -166,7 +166,9 @@ class Decoder:
 
     def _forget(self, now: float) -> None:
         limit = KEPT if now < self._repairs_until else KEPT_WITHOUT_REPAIRS
-        while len(self._oldest) > limit:
-            symbol_id = self._oldest.popleft()
-            self._payloads.pop(symbol_id, None)
-            self._units.pop(symbol_id, None)
+        oldest, payloads, units = self._oldest, self._payloads, self._units
+        gone = [oldest.popleft() for _ in range(len(oldest) - limit)]
+        for symbol_id in gone:
+            payloads.pop(symbol_id, None)
+        for symbol_id in gone if units else ():
+            units.pop(symbol_id, None)

@@ -273,13 +273,13 @@ class Connection:
         self._said = b""
         may_run = True
         while len(datagrams) < MAX_BATCH and (limit := self._limit):
-            run = self._next_run(now, MAX_BATCH - len(datagrams)) if may_run else []
+            first, run = self._next_run(now, MAX_BATCH - len(datagrams)) if may_run else (0, [])
             may_run = not run  # a run ends where there is no next one, until something else has left
             if len(run) == 1:
-                datagrams.append(self.epochs.current.seal(*run[0]))
+                datagrams.append(self.epochs.current.seal(first, run[0]))
                 continue
             if run:
-                datagrams += self.epochs.current.seal_run(run)
+                datagrams += self.epochs.current.seal_run(first, run)
                 continue
             deadline = self._acks.deadline if limit == MAX_DATAGRAM else None
             packet = self.sender.next_plaintext(
@@ -305,13 +305,13 @@ class Connection:
                 break  # nothing else waits, and if an acknowledgement has to leave, there is the alarm
         return datagrams
 
-    def _next_run(self, now: float, most: int) -> list[tuple[int, bytes]]:
-        """Plain packets, as long as no control frame and no acknowledgement has to leave before them."""
+    def _next_run(self, now: float, most: int) -> tuple[int, list[bytes]]:
+        """The first one's number, and plain packets, as long as no control frame and no acknowledgement is due."""
         if not self.sender.composer.has_data:  # asked first: an idle tunnel's echo goes no further
-            return []
+            return 0, []
         deadline = self._acks.deadline
         if not self._is_validated or self._control or (deadline is not None and deadline <= now):
-            return []
+            return 0, []
         return self.sender.next_run(now, None if deadline is None else lambda: self._head(now), most=most)
 
     def next_timeout(self) -> float:

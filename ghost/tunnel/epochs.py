@@ -10,14 +10,13 @@ before it still opens packets for a grace period, then its keys are dropped.
 
 from __future__ import annotations
 
-import contextlib
 from typing import Final
 
 from ghost.constants import HEADER_SIZE, TAG_SIZE
 from ghost.crypto.backend import Aead, Backend
 from ghost.crypto.noise import TransportKeys
-from ghost.errors import PeerError
 from ghost.obfuscation.mask import HeaderMask
+from ghost.wire.numbers import counted
 
 REKEY_AFTER: Final = 120.0  # seconds, for an epoch that carried data; WireGuard's REKEY_AFTER_TIME
 REKEY_IDLE_AFTER: Final = 3600.0  # an idle tunnel must not spend its byte budget on handshakes
@@ -28,7 +27,18 @@ GRACE: Final = 20.0  # seconds that an old epoch goes on opening what was delaye
 class Epoch:
     """One key pair in use. `local_id` is in the packets that we receive, `remote_id` in those that we send."""
 
-    __slots__ = ("local_id", "remote_id", "created", "sealed", "has_carried_data", "_seal", "_open", "_hide", "_mask")
+    __slots__ = (
+        "local_id",
+        "remote_id",
+        "created",
+        "sealed",
+        "has_carried_data",
+        "_seal",
+        "_open",
+        "_open_run",
+        "_hide",
+        "_mask",
+    )
 
     def __init__(
         self,
@@ -47,7 +57,9 @@ class Epoch:
         self.sealed = 0
         self.has_carried_data = False
         self._seal = sending.seal
-        self._open = backend.aead(keys.receive).open
+        receiving = backend.aead(keys.receive)
+        self._open = receiving.open
+        self._open_run = receiving.open_run
         self._hide = mask.hide
         self._mask = mask
 
@@ -60,17 +72,16 @@ class Epoch:
         )
         return self._hide(header, sealed[-16:]) + sealed
 
-    def seal_run(self, packets: list[tuple[int, bytes]]) -> list[bytes]:
-        """The same for (packet number, plaintext) pairs, a turn's worth."""
-        seal, remote = self._seal, self.remote_id << 32
-        self.sealed += len(packets)
-        headers = [(remote | number & 0xFFFFFFFF).to_bytes(HEADER_SIZE, "big") for number, _ in packets]
-        sealed = [
-            seal((packet[0] << 32).to_bytes(12, "little"), packet[1], header)
-            for packet, header in zip(packets, headers, strict=True)
-        ]
-        masked = self._mask.hide_run(b"".join(headers), [each[-TAG_SIZE:] for each in sealed])
-        return [masked[at * HEADER_SIZE : (at + 1) * HEADER_SIZE] + each for at, each in enumerate(sealed)]
+    def seal_run(self, first: int, plaintexts: list[bytes]) -> list[bytes]:
+        """The same for packets with numbers from `first` on, a turn's worth."""
+        count = len(plaintexts)
+        self.sealed += count
+        headers = _headers(self.remote_id, first, count)
+        starts = range(0, len(headers), HEADER_SIZE)
+        associated = [headers[at : at + HEADER_SIZE] for at in starts]
+        sealed = list(map(self._seal, _nonces(first, count), plaintexts, associated))
+        masked = self._mask.hide_run(headers, [each[-TAG_SIZE:] for each in sealed])
+        return [masked[at : at + HEADER_SIZE] + each for at, each in zip(starts, sealed, strict=True)]
 
     def open(self, packet_number: int, datagram: bytes) -> bytes:
         """The plaintext; PeerError("unauthentic")."""
@@ -83,17 +94,27 @@ class Epoch:
 
     def open_run(self, first: int, datagrams: list[bytes]) -> list[bytes]:
         """The plaintexts of datagrams with packet numbers from `first` on, up to the first that is not authentic."""
-        open_, local = self._open, self.local_id << 32
-        plaintexts: list[bytes] = []
-        with contextlib.suppress(PeerError):
-            for number, datagram in enumerate(datagrams, first):
-                header = (local | number & 0xFFFFFFFF).to_bytes(HEADER_SIZE, "big")
-                plaintexts.append(open_((number << 32).to_bytes(12, "little"), datagram[HEADER_SIZE:], header))
-        return plaintexts
+        headers = _headers(self.local_id, first, len(datagrams))
+        associated = [headers[at : at + HEADER_SIZE] for at in range(0, len(headers), HEADER_SIZE)]
+        sealed = [datagram[HEADER_SIZE:] for datagram in datagrams]
+        return self._open_run(_nonces(first, len(datagrams)), sealed, associated)
 
     def is_due_for_rekey(self, now: float) -> bool:
         age = now - self.created
         return age >= (REKEY_AFTER if self.has_carried_data else REKEY_IDLE_AFTER) or self.sealed >= REKEY_PACKETS
+
+
+def _headers(connection_id: int, first: int, count: int) -> bytes:
+    """Of packets with numbers from `first` on, one behind the other."""
+    first &= 0xFFFFFFFF
+    if first + count > 1 << 32:  # there the number's low bits come round
+        numbers = range(first, first + count)
+        return b"".join([(connection_id << 32 | each & 0xFFFFFFFF).to_bytes(HEADER_SIZE, "big") for each in numbers])
+    return counted(connection_id << 32 | first, count, size=HEADER_SIZE)
+
+
+def _nonces(first: int, count: int) -> list[bytes]:
+    return [nonce.to_bytes(12, "little") for nonce in range(first << 32, first + count << 32, 1 << 32)]
 
 
 class Epochs:

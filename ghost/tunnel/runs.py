@@ -21,6 +21,7 @@ from typing import Final
 from ghost.compression.credentials import METHOD_SIZE, METHODS
 from ghost.constants import PACKET_OVERHEAD
 from ghost.obfuscation.mask import HeaderMask
+from ghost.wire.numbers import counted
 
 LEAST: Final = 3  # datagrams: below it the general way is as cheap
 
@@ -65,6 +66,13 @@ def segments_in_order(symbols: list[bytes], start: int, most: int, *, head: byte
     most = min(most, 0x10000 - (expected >> 8 & 0xFFFF))  # there the sequence comes round
     end = min(start + most, len(symbols))
     at = start
+    count = end - start
+    if symbols[end - 1][:head_size] == (expected + 0x100 * (count - 1)).to_bytes(head_size, "big"):
+        part = symbols[start:end]
+        heads = b"".join([symbol[:head_size] for symbol in part])
+        are_alike = set(map(len, part)) == {full} and heads == counted(expected, count, step=0x100, size=head_size)
+        if are_alike and METHODS.isdisjoint([symbol[head_size : head_size + METHOD_SIZE] for symbol in part]):
+            return count  # the usual case, compared by the interpreter
     while at < end:
         symbol = symbols[at]
         if len(symbol) != full or int.from_bytes(symbol[:head_size], "big") != expected:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import accumulate, islice, repeat
 from typing import Final, NamedTuple
 
 from ghost.compression.trains import Train
@@ -326,22 +327,23 @@ class Sender:
             self._patience = PATIENCE - MAX_ACK_DELAY if self._is_patient else 0.0
         return self._register(len(plaintext), symbol, prompts, is_eliciting=is_eliciting, now=now), plaintext, has_head
 
-    def next_run(self, now: float, head: Callable[[], bytes] | None, *, most: int) -> list[tuple[int, bytes]]:
-        """(packet number, plaintext) of up to `most` packets with one new symbol and nothing else in each.
+    def next_run(self, now: float, head: Callable[[], bytes] | None, *, most: int) -> tuple[int, list[bytes]]:
+        """(first packet number, plaintexts) of up to `most` packets with one new symbol and nothing else in each.
 
         They are what `next_plaintext` would return one by one, only cheaper: what cannot change within a turn is looked
         at once. A `head` waits for a packet with room for it and is not due; a packet that has such room is left to
         `next_plaintext`, like everything out of the ordinary.
         """
         if self.probing.owed or self._coding_window() or self._may_send_prompts(now) or not self._may_send_bulk(now):
-            return []
+            return 0, []
         if self._is_repair_due() or self.composer.has_short_symbols:
-            return []
+            return 0, []
         room_beside = self.sizes.largest_plaintext - len(head()) - frames.SYMBOL_OVERHEAD if head else 0
         least = max(room_beside, self.composer.largest_symbol // 2)  # shorter ones may be patient
         full_packet = self.composer.largest_symbol + SYMBOL_PACKET_OVERHEAD
         window = self.congestion.window
-        run: list[tuple[int, bytes]] = []
+        first = self._next_packet_number
+        run: list[bytes] = []
         while len(run) < most:
             free = min(self._pacer.credit, window - self._in_flight.bytes_in_flight)
             count = min(math.ceil(free / full_packet), most - len(run), self._window.room)
@@ -349,31 +351,37 @@ class Sender:
             if not symbols:
                 break
             run += self._send_symbols(symbols, now)
-        return run
+        return first, run
 
-    def _send_symbols(self, symbols: list[bytes], now: float) -> list[tuple[int, bytes]]:
-        """Books new symbols that leave in packets of their own; returns the packets' numbers and plaintexts."""
-        number = self._next_packet_number
+    def _send_symbols(self, symbols: list[bytes], now: float) -> list[bytes]:
+        """Books new symbols that leave in packets of their own; returns the packets' plaintexts."""
+        number, sources, count = self._next_packet_number, self._repairs.sources, len(symbols)
         symbol_id = self._window.add_run(symbols, number)
-        sources, repairs, sent_bytes = self._repairs.sources, self._repairs.repairs, self.sent_bytes
-        run: list[tuple[int, bytes]] = []
-        packets: list[SentPacket] = []
-        for symbol in symbols:
-            size = len(symbol) + SYMBOL_PACKET_OVERHEAD
-            sent_bytes += size
-            sources += 1
-            packets.append(SentPacket(number, now, size, sent_bytes, sources, repairs, symbol_id, (), False))
-            run.append((number, frames.encode_symbol(symbol_id, symbol)))
-            number += 1
-            symbol_id += 1
+        sizes = [len(symbol) + SYMBOL_PACKET_OVERHEAD for symbol in symbols]
+        packets = list(
+            map(
+                SentPacket,
+                range(number, number + count),
+                repeat(now),
+                sizes,
+                islice(accumulate(sizes, initial=self.sent_bytes), 1, None),
+                range(sources + 1, sources + count + 1),
+                repeat(self._repairs.repairs),
+                range(symbol_id, symbol_id + count),
+                repeat(()),
+                repeat(False),
+            )
+        )
         packets[-1].is_app_limited = not self.composer.has_data
-        size = sent_bytes - self.sent_bytes
+        size = sum(sizes)
         self._in_flight.on_sent_run(packets, size)
         self._pacer.on_sent(size)
-        self._next_packet_number, self._repairs.sources, self.sent_bytes = number, sources, sent_bytes
+        self._next_packet_number += count
+        self._repairs.sources += count
+        self.sent_bytes += size
         self.last_eliciting = now
         self._patience = 0.0
-        return run
+        return frames.encode_symbols(symbol_id, symbols)
 
     def next_time(self) -> float | None:
         """When to call `handle_timeout` or ask for plaintexts again."""

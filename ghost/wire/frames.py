@@ -34,7 +34,7 @@ from typing import NamedTuple
 from ghost.constants import MAX_MEMBERS, MAX_MEMBERS_SIZE, MAX_SYMBOL
 from ghost.errors import PeerError
 from ghost.wire import shorts
-from ghost.wire.numbers import stretches
+from ghost.wire.numbers import counted, stretches
 
 SYMBOL_ID_BITS = 24
 PROMPT_ID_BITS = 16
@@ -237,6 +237,16 @@ def encode_symbol(symbol_id: int, payload: bytes) -> bytes:
     return (_SYMBOL << 24 | symbol_id & 0xFFFFFF).to_bytes(4, "big") + payload
 
 
+def encode_symbols(first_id: int, payloads: list[bytes]) -> list[bytes]:
+    """`encode_symbol` for consecutive symbols."""
+    first_id &= 0xFFFFFF
+    if first_id + len(payloads) > 0x1000000:
+        return [encode_symbol(symbol_id, payload) for symbol_id, payload in enumerate(payloads, first_id)]
+    heads = counted(_SYMBOL << 24 | first_id, len(payloads), size=SYMBOL_OVERHEAD)
+    starts = range(0, len(heads), SYMBOL_OVERHEAD)
+    return [heads[at : at + SYMBOL_OVERHEAD] + payload for at, payload in zip(starts, payloads, strict=True)]
+
+
 def encode_patient_symbol(symbol_id: int, payload: bytes) -> bytes:
     """The last frame of its packet, whose acknowledgement may wait."""
     return (_PATIENT_SYMBOL << 16 | symbol_id & 0xFFFF).to_bytes(3, "big") + payload
@@ -342,6 +352,10 @@ def symbols_in_order(plaintexts: list[bytes], first_id: int) -> int:
     """How many packets, from the first on, are one SYMBOL frame each, with consecutive ids from `first_id` on."""
     first_id &= 0xFFFFFF
     expected = _SYMBOL << 24 | first_id
+    if plaintexts and first_id + len(plaintexts) <= 0x1000000 and min(map(len, plaintexts)) > SYMBOL_OVERHEAD:
+        heads = b"".join([plaintext[:SYMBOL_OVERHEAD] for plaintext in plaintexts])
+        if heads == counted(expected, len(plaintexts), size=SYMBOL_OVERHEAD):
+            return len(plaintexts)  # the usual case, compared at once
     last = _SYMBOL << 24 | 0xFFFFFF
     count = 0
     for plaintext in plaintexts:

@@ -120,6 +120,18 @@ def test_backends_seal_to_the_same_bytes_and_open_each_other(kind: str, nonce_si
         assert [aead.open(nonce, only, associated) for aead in aeads] == [plaintext, plaintext]
 
 
+def test_a_run_opens_up_to_the_first_that_is_forged(backend: Backend) -> None:
+    rng = random.Random(2)
+    aead = backend.aead(rng.randbytes(32))
+    nonces, associated = [rng.randbytes(12) for _ in range(5)], [rng.randbytes(8) for _ in range(5)]
+    plaintexts = [rng.randbytes(size) for size in (0, 1, 64, 1400, 9)]
+    sealed = list(map(aead.seal, nonces, plaintexts, associated))
+    assert aead.open_run(nonces, sealed, associated) == plaintexts
+    sealed[3] = bytes(1416)
+    assert aead.open_run(nonces, sealed, associated) == plaintexts[:3]
+    assert aead.open_run([], [], []) == []
+
+
 @pytest.mark.parametrize(("kind", "nonce_size"), [("aead", 12), ("xaead", 24)])
 def test_any_flipped_bit_and_any_truncation_is_unauthentic(backend: Backend, kind: str, nonce_size: int) -> None:
     rng = random.Random(2)

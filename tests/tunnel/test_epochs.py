@@ -113,7 +113,7 @@ def test_no_number_of_handshakes_holds_more_than_three_epochs() -> None:
 def test_a_run_is_sealed_and_opened_as_one_by_one_up_to_the_first_forged_one() -> None:
     first = (1 << 32) - 2  # the number on the wire comes round
     packets = [(first + at, bytes([at]) * at) for at in range(6)]
-    run = epoch().seal_run(packets)
+    run = epoch().seal_run(first, [plaintext for _, plaintext in packets])
     assert run == [epoch().seal(number, plaintext) for number, plaintext in packets]
     assert server_epoch().open_run(first, run) == [plaintext for _, plaintext in packets]
     run[4] = run[4][:-1] + bytes([run[4][-1] ^ 1])

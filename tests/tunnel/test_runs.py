@@ -13,7 +13,7 @@ from ghost.compression.trains import SuperPacket, Train
 from ghost.simulation import packets
 from ghost.tunnel.composer import Composer
 from ghost.tunnel.receiver import Receiver
-from ghost.tunnel.runs import stretches
+from ghost.tunnel.runs import segments_in_order, stretches
 from ghost.wire import frames, inner
 
 HERE, THERE = (IPv4Address("10.77.0.2"), 40000), (IPv4Address("192.0.2.7"), 443)
@@ -35,6 +35,24 @@ def test_stretches_are_of_consecutive_headers_and_cover_them_all() -> None:
         assert [at for start, end in found for at in range(start, end)] == list(range(len(headers)))
         assert all(headers[start:end] == [headers[start] + n for n in range(end - start)] for start, end in found)
         assert all(headers[end] != headers[end - 1] + 1 for _, end in found[:-1])
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "count"),
+    [
+        ({}, 6),
+        ({5: b"\0\7\0\0\5body"}, 5),
+        ({2: b"\0\7\0\3\0body"}, 2),
+        ({3: b"\0\7\0\3\0bod"}, 3),
+        ({4: b"\0\7\0\4\0GET "}, 4),
+    ],
+)
+def test_segments_in_order_end_at_the_first_that_is_not_plain(spoilt: dict[int, bytes], count: int) -> None:
+    symbols = [b"\0\7" + bytes((0, at)) + b"\0body" for at in range(6)]
+    for at, symbol in spoilt.items():
+        symbols[at] = symbol
+    assert segments_in_order(symbols, 0, 99, head=symbols[0][:5], size=4) == count
+    assert segments_in_order(symbols, 1, 2, head=symbols[1][:5], size=4) == min(count - 1, 2)
 
 
 def plaintexts(liar: object, seed: int) -> list[bytes]:

@@ -226,3 +226,16 @@ def test_ids_are_truncated_to_their_fields() -> None:
     assert frames.decode(frames.encode_prompt(0x12345, b"x")) == [frames.Prompt(0x2345, b"x")]
     repair = frames.Repair(1, 0x1000002, 1, b"coded")
     assert frames.decode(frames.encode_repair(repair)) == [frames.Repair(1, 2, 1, b"coded")]
+
+
+@pytest.mark.parametrize("first_id", [5, 0xFFFFFD, 0x1FFFFFD])
+def test_symbols_are_encoded_and_recognised_together_as_one_by_one(first_id: int) -> None:
+    payloads = [bytes([at]) * (at + 1) for at in range(6)]
+    plaintexts = frames.encode_symbols(first_id, payloads)
+    assert plaintexts == [frames.encode_symbol(first_id + at, payload) for at, payload in enumerate(payloads)]
+    until_wrap = min(6, 0x1000000 - (first_id & 0xFFFFFF))
+    assert frames.symbols_in_order(plaintexts, first_id) == until_wrap
+    assert frames.symbols_in_order(plaintexts, first_id + 1) == 0
+    plaintexts[1] = plaintexts[1][:4]
+    assert frames.symbols_in_order(plaintexts, first_id) == 1
+    assert frames.symbols_in_order([], first_id) == 0

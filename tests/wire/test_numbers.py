@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghost.wire.numbers import expand, stretches
+from ghost.wire.numbers import counted, expand, stretches
 
 widths = st.integers(1, 64)
 positions = st.integers(0, 1 << 70)
@@ -55,3 +55,13 @@ def test_stretches_name_every_bit_and_none_besides(bitmap: int, base: int) -> No
     named = [number for start, end in found for number in range(start, end)]
     assert named == [base + bit for bit in range(bitmap.bit_length()) if bitmap >> bit & 1]
     assert all(end < start for (_, end), (start, _) in itertools.pairwise(found))
+
+
+@given(st.integers(0, 0xFFFF), st.integers(1, 200), st.integers(1, 0x100), st.integers(4, 12))
+def test_counted_numbers_are_those_of_a_range(first: int, count: int, step: int, size: int) -> None:
+    numbers = range(first, first + count * step, step)
+    assert counted(first, count, step=step, size=size) == b"".join(each.to_bytes(size, "big") for each in numbers)
+
+
+def test_counted_numbers_may_end_with_the_greatest() -> None:
+    assert counted(0xFFFFFFFE, 2, size=4) == bytes.fromhex("fffffffe ffffffff")
