@@ -127,10 +127,13 @@ class Composer:
         """Packets refused by a full queue."""
         return self._queue.dropped
 
-    def add(self, packet: bytes, inner: Inner, *, rate: float, prompt_id: int, now: float) -> bytes | None:
+    def add(
+        self, packet: bytes, inner: Inner, *, rate: float, prompt_id: int, now: float, found: float | None = None
+    ) -> bytes | None:
         """Queues the packet, or returns its record when it is prompt: then it gets this id, or is dropped.
 
-        `rate` bytes a second bound the queue.
+        `rate` bytes a second bound the queue, what the path may carry; `found`, where that is less, is what it is
+        known to carry, and says how much effort is worth it.
         """
         flow = self._flows.find(inner, now, size=len(packet), rate=rate)
         if flow.is_tcp and not inner.is_pure_ack:
@@ -145,14 +148,16 @@ class Composer:
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         if flow.is_tcp and len(packet) <= LARGEST_KEY and not flow.packets and self._queue.bytes:
             self._note_company(rate, now)
-        self._rate = rate
+        self._rate = rate if found is None else found
         self._usual_rate += (rate - self._usual_rate) * RATE_SHARE
         self._queue.push(flow, packet, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0, now=now)
         return None
 
-    def add_train(self, train: Train, inner: Inner, *, rate: float, now: float) -> None:
+    def add_train(
+        self, train: Train, inner: Inner, *, rate: float, now: float, found: float | None = None
+    ) -> None:
         """Queues the segments of a train, as `add` does with packets that are not prompt."""
-        self._rate = rate
+        self._rate = rate if found is None else found
         flow = self._flows.find(inner, now)
         self._queue.push(flow, train, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0, now=now)
 
