@@ -250,7 +250,8 @@ class CongestionControl:
             window = self._start.window(self.delay.jitter, horizon=self._horizon, rate=self.rate)
         else:
             horizon = self._horizon * (1.0 if self.mode is Mode.STEADY else 0.5)
-            window = max(horizon + 4 * self.delay.jitter, SPAN_PACKETS * FULL_PACKET / self.rate)
+            count = SPAN_PACKETS if self.mode is Mode.STEADY else 4
+            window = max(horizon + 4 * self.delay.jitter, count * FULL_PACKET / self.rate)
         has_span = self._span.update(
             packet,
             arrived=arrived,

@@ -170,7 +170,7 @@ class Start:
         is_noisy = jitter > max(JITTER_LIMIT, FULL_PACKET / rate)
         if span is not None:
             self._is_used = span.rate * (1 + span.stretch) > USED * rate  # as it was sent, not as it arrived
-        noise = min(JITTERS * jitter, DEEP + 2 * FULL_PACKET / rate)
+        noise = min(JITTERS * max(0.0, jitter - FULL_PACKET / rate), DEEP + 2 * FULL_PACKET / rate)
         has_queue = self._is_used and queue > max(LEAST_QUEUE, QUEUE_SHARE * rtt.min_rtt) + noise
         elapsed, self._updated = now - self._updated, now
         self._standing = max(0.0, self._standing + (elapsed if has_queue else -RELIEF * elapsed))
