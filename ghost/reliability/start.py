@@ -203,6 +203,8 @@ class Start:
             is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or is_noisy)
             if is_clear or (is_standing and not is_limited and not is_noisy):
                 rate = self._bottleneck(packet, arrived, acked_bytes, path_loss) or min(span.rate, served)
+                if SPAN_PACKETS * FULL_PACKET > rate * SPAN:  # of the few packets in a window often none is lost
+                    rate = max(rate, self.delivered)
                 self.is_over = True
             elif (is_full or (is_standing and not is_limited)) and average is not None:
                 rate = min(rate, average / (1 - path_loss))
