@@ -47,7 +47,7 @@ class Effort(NamedTuple):
 # Measured on a megabyte of text in pieces of 1344 bytes: 28, 240 and 400 us a piece, ratio 3.2, 4.0 and 4.2.
 QUICK: Final = Effort(16, 14, 14, 1, 4, 32, 2, memory=600_000)
 GOOD: Final = Effort(18, 17, 18, 6, 4, 32, 6, memory=2_600_000)
-THOROUGH: Final = Effort(18, 17, 18, 7, 3, 128, 7, memory=3_400_000)
+THOROUGH: Final = Effort(18, 17, 18, 7, 3, 256, 9, memory=3_400_000)
 
 
 class Compressor(Protocol):

@@ -38,7 +38,7 @@ LEAST_SYMBOL: Final = 320  # bytes; 55 of datagram and headers around them are a
 COMPANY: Final = 2.0  # seconds since somebody was in a hurry
 LARGEST_KEY: Final = 256  # bytes of a segment that is worth a hurry if its flow has nothing else to say
 LEAST_PART: Final = 128  # bytes of room below which a part is not begun
-EFFORTS: Final = ((64e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
+EFFORTS: Final = ((128e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
 """Below which rate, in bytes a second: each takes up to a fifth of a core there; what is faster needs none."""
 HEADERS_BELOW: Final = 2.5e6
 """Bytes a second from which the headers of a flow that does not shrink are left as they are: they are 3 % of it, while
@@ -46,6 +46,7 @@ HEADERS_BELOW: Final = 2.5e6
 RATE_SHARE: Final = 1 / 1024  # of a packet in the average rate: what is hoped for while a rate is found must not count
 GAIN_SHARE: Final = 1 / 8  # of a packet in the average of what compression gains
 LEAST_GAIN: Final = 1.25  # from which queues are measured anew: headers alone gain less
+LONG_GROUP: Final = 2  # symbols
 SMALLEST_STREAMED: Final = 32  # bytes of payload
 MAX_SUSPECTS: Final = 1024
 
@@ -384,7 +385,10 @@ class Composer:
         """Adds (delta, payload) of packets that wait behind until they fill a symbol together; returns one that was
         taken from the queue and must be told by itself."""
         lane = flow.lane
-        room = self.largest_symbol * self._streams.ratio(lane.flow_id) - len(members[0][1])
+        room = self.largest_symbol * self._streams.ratio(lane.flow_id)
+        if self._queue.is_alone and not self.has_short_symbols:
+            room *= LONG_GROUP
+        room -= len(members[0][1])
         while flow.packets and room > 0 and len(members) < groups.MOST:
             packet = self._queue.pop(flow)
             packed = tcp.compress(lane.header, packet) if lane.header is not None else None

@@ -313,9 +313,14 @@ class FlowQueue:
         packet = flow.packets[0]
         return packet if isinstance(packet, Train) else None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other flow waits for its turn."""
+        return len(self._new) + len(self._old) == 1
+
     def take(self, flow: Flow, train: Train, count: int) -> list[bytes]:
         """Up to `count` plain segments of its train: where others wait, a few at once, which its next turns pay for."""
-        is_alone = len(self._new) + len(self._old) == 1
+        is_alone = self.is_alone
         before = len(train)
         bodies = train.take(count if is_alone else min(count, TRAIN_TURN))
         if not train:
