@@ -250,8 +250,7 @@ class CongestionControl:
             window = self._start.window(self.delay.jitter, horizon=self._horizon, rate=self.rate)
         else:
             horizon = self._horizon * (1.0 if self.mode is Mode.STEADY else 0.5)
-            count = SPAN_PACKETS if self.mode is Mode.STEADY else 4
-            window = max(horizon + 4 * self.delay.jitter, count * FULL_PACKET / self.rate)
+            window = max(horizon + 4 * self.delay.jitter, SPAN_PACKETS * FULL_PACKET / self.rate)
         has_span = self._span.update(
             packet,
             arrived=arrived,

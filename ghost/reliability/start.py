@@ -170,7 +170,7 @@ class Start:
         is_noisy = jitter > max(JITTER_LIMIT, FULL_PACKET / rate)
         if span is not None:
             self._is_used = span.rate * (1 + span.stretch) > USED * rate  # as it was sent, not as it arrived
-        noise = min(JITTERS * max(0.0, jitter - FULL_PACKET / rate), DEEP + 2 * FULL_PACKET / rate)
+        noise = min(JITTERS * jitter, DEEP + 2 * FULL_PACKET / rate)
         has_queue = self._is_used and queue > max(LEAST_QUEUE, QUEUE_SHARE * rtt.min_rtt) + noise
         elapsed, self._updated = now - self._updated, now
         self._standing = max(0.0, self._standing + (elapsed if has_queue else -RELIEF * elapsed))
@@ -203,8 +203,6 @@ class Start:
             is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or is_noisy)
             if is_clear or (is_standing and not is_limited and not is_noisy):
                 rate = self._bottleneck(packet, arrived, acked_bytes, path_loss) or min(span.rate, served)
-                if SPAN_PACKETS * FULL_PACKET > rate * SPAN:  # of the few packets in a window often none is lost
-                    rate = max(rate, self.delivered)
                 self.is_over = True
             elif (is_full or (is_standing and not is_limited)) and average is not None:
                 rate = min(rate, average / (1 - path_loss))
