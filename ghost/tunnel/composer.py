@@ -154,9 +154,7 @@ class Composer:
         self._queue.push(flow, packet, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0, now=now)
         return None
 
-    def add_train(
-        self, train: Train, inner: Inner, *, rate: float, now: float, found: float | None = None
-    ) -> None:
+    def add_train(self, train: Train, inner: Inner, *, rate: float, now: float, found: float | None = None) -> None:
         """Queues the segments of a train, as `add` does with packets that are not prompt."""
         self._rate = rate if found is None else found
         flow = self._flows.find(inner, now)

@@ -149,7 +149,7 @@ class Flow:
         packet = self.packets[0]
         if self._resent is not None and _sequence(packet) == self._resent:
             self._resent = None
-            self._hinted_to = max(map(_sequence, self.packets), key=lambda other: other - self._hinted_to & 0xFFFFFFFF)
+            self._hinted_to = _sequence(self.packets[-1])
         if isinstance(packet, Train):
             segment = packet.next_packet()
             if not packet:
