@@ -144,11 +144,11 @@ class Link:
         """All packets that have arrived by now, in the order of their arrival."""
         if not self._heap or self._heap[0][0] > now:
             return []
-        return [packet for packet, _ in self._take(self._heap, now)]
+        return [entry[2] for entry in self._take(self._heap, now)]
 
     def deliver_flows(self, now: float) -> list[tuple[bytes, Hashable]]:
         """The same, each with the flow that it was sent with."""
-        return self._take(self._heap, now)
+        return [(packet, flow) for _, _, packet, _, flow in self._take(self._heap, now)]
 
     def lane(self) -> Lane:
         """A way over this link for one more sender."""
@@ -213,14 +213,14 @@ class Link:
             self._sequence += 1
             stats.duplicated += 1
 
-    def _take(self, heap: Heap, now: float) -> list[tuple[bytes, Hashable]]:
+    def _take(self, heap: Heap, now: float) -> Heap:
         stats = self.stats
         arrived = []
         while heap and heap[0][0] <= now:
-            _, _, packet, size, flow = heappop(heap)
+            entry = heappop(heap)
             stats.out_packets += 1
-            stats.out_bytes += size
-            arrived.append((packet, flow))
+            stats.out_bytes += entry[3]
+            arrived.append(entry)
         return arrived
 
     def _is_frozen(self, flow: Hashable, size: int) -> bool:
@@ -300,7 +300,7 @@ class Lane:
 
     def deliver(self, now: float) -> list[bytes]:
         """The packets of this lane that have arrived by now, in the order of their arrival."""
-        return [packet for packet, _ in self.link._take(self._heap, now)]
+        return [entry[2] for entry in self.link._take(self._heap, now)]
 
 
 Way = Link | Lane

@@ -78,6 +78,14 @@ PROFILES = {
 }
 
 
+_NAMES = {str(parse(profile.text)): name for name, profile in PROFILES.items()}
+
+
+def known_as(link: str) -> str:
+    """The name of the profile that this description is, else the description."""
+    return _NAMES.get(link, link)
+
+
 def resolve(text: str) -> LinkSpec:
     """The link that `text` means: the name of a profile, or a description in the grammar of ghost.chaos.spec.
 

@@ -107,7 +107,7 @@ class Daemon:
         try:
             while True:
                 stats.wait()
-                status = stats.status()
+                status = stats.latest
                 systemd.notify(STATUS=sentence(status)[0])
                 for level, line in story.tell(status):
                     log.log(level, "%s", line)

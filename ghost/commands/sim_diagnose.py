@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,7 @@ def measure(count: int, *, seed: int, progress: Callable[[int], Callable[[float]
     outcomes = []
     for number, one in enumerate(settings):
         outcomes.append(run(one))
+        gc.collect()  # as in ghost.commands.sim, of which this is a part: not during a run
         progress(number)(1.0)
     return outcomes
 

@@ -10,13 +10,13 @@ of five, or under jitter by the least of a round trip.
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
 from math import inf
 from typing import Final
 
 BASE_WINDOW: Final = 60.0  # seconds
 _BUCKETS: Final = 12
 JITTER_LIMIT: Final = 0.001  # seconds: above it the median of five is no longer a fair sample
+MEDIAN_OF: Final = 5
 NOISE_WINDOW: Final = 0.7  # round trips
 _JITTER_GAIN: Final = 1 / 16
 
@@ -33,6 +33,7 @@ class QueueDelay:
         "_bucket_start",
         "_last",
         "_trend",
+        "_latest",
         "_recent",
         "_samples",
     )
@@ -47,6 +48,7 @@ class QueueDelay:
         self._last: float | None = None
         self._trend = 0.0  # from sample to sample: a queue that grows evenly is no jitter
         self._samples = 0
+        self._latest: deque[float] = deque(maxlen=MEDIAN_OF)
         self._recent: deque[tuple[float, float]] = deque(maxlen=256)
 
     def update(self, one_way: float, round_trip: float, *, grain: float, round_trip_time: float, now: float) -> None:
@@ -74,11 +76,12 @@ class QueueDelay:
         self._last = one_way
         present, least = self._minima[-1], self._former
         queue = min(one_way - min(present[0], least[0]), round_trip - min(present[1], least[1]))
+        self._latest.append(queue)
         self._recent.append((now, queue))
         self.is_noisy = self.jitter > max(JITTER_LIMIT, grain)
         if self.is_noisy:
             since = now - NOISE_WINDOW * round_trip_time
             self.queue = min([delay for time, delay in self._recent if time >= since])
         else:
-            latest = sorted([delay for _, delay in islice(reversed(self._recent), 5)])
+            latest = sorted(self._latest)
             self.queue = latest[len(latest) // 2]

@@ -13,9 +13,8 @@ in runs as well, and a test that believed in any burst would let the rate run aw
 
 from __future__ import annotations
 
-from enum import Enum
 from math import sqrt
-from typing import Final
+from typing import ClassVar, Final
 
 from ghost.reliability.loss import SentPacket
 
@@ -31,13 +30,26 @@ SAME_RATE: Final = 1.02
 NEXT_RATE: Final = 1.15  # at a rate so much higher without excess the floor holds for that rate too
 
 
-class Verdict(Enum):
-    """What an interval says."""
+class Verdict:
+    """What an interval says. No Enum, as ghost.reliability.congestion's Mode is none."""
 
-    NOTHING = "nothing"
-    EXCESS = "excess: cut the rate, a trial begins"
-    INNOCENT = "the trial's loss stays: give the rate back"
-    GUILTY = "the trial's loss fell: the rate was the cause"
+    __slots__ = ("meaning",)
+    NOTHING: ClassVar[Verdict]
+    EXCESS: ClassVar[Verdict]
+    INNOCENT: ClassVar[Verdict]
+    GUILTY: ClassVar[Verdict]
+
+    def __init__(self, meaning: str) -> None:
+        self.meaning = meaning
+
+    def __repr__(self) -> str:
+        return f"<{self.meaning}>"
+
+
+Verdict.NOTHING = Verdict("nothing")
+Verdict.EXCESS = Verdict("excess: cut the rate, a trial begins")
+Verdict.INNOCENT = Verdict("the trial's loss stays: give the rate back")
+Verdict.GUILTY = Verdict("the trial's loss fell: the rate was the cause")
 
 
 class ExcessLoss:

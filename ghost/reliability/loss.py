@@ -176,7 +176,8 @@ class LossDetector:
                 self.threshold = max(self.threshold, min(reach + 2, MAX_PACKET_THRESHOLD))
             are_late = bool(acked) and acked[0].number < before
             count = sum(packet.number < before for packet in acked) if are_late else 0
-            self._note_lateness(count + outcome.spurious, 1.0)
+            if count or late:
+                self._note_lateness(count + outcome.spurious, 1.0)
             if candidate is not None and self._is_in_turn(newest, loss=loss, now=now, patience=srtt):
                 self.reference, outcome.reference = newest, candidate
                 self._calm = 0 if late else self._calm + newest - before
@@ -184,7 +185,8 @@ class LossDetector:
                     self.threshold = max(PACKET_THRESHOLD, self.threshold - self._calm // CALM)
                     self._calm %= CALM
         outcome.lost = self._collect_lost(now=now, srtt=srtt)
-        self._note_lateness(len(outcome.lost), 0.0)
+        if outcome.lost:
+            self._note_lateness(len(outcome.lost), 0.0)
         self._advance()
         return outcome
 
@@ -217,6 +219,8 @@ class LossDetector:
     def _has_overtaken(self, number: int, loss: float) -> bool:
         """Whether more is awaited before it than losses explain."""
         count = min(number - self.reference - 1, OVERTAKEN_LOOK)
+        if count <= 1:
+            return False
         explained = loss * count + OVERTAKING_DEVIATIONS * sqrt(loss * (1 - loss) * count)
         return self.unsettled_below(number - 1, count) > 1 + explained
 

@@ -131,7 +131,7 @@ class SendWindow:
 
     def next_missing(self) -> int | None:
         """The oldest missing symbol."""
-        return min(self._missing, default=None)
+        return min(self._missing) if self._missing else None
 
     @property
     def unknown_settled(self) -> int:

@@ -1,8 +1,9 @@
 """What a running tunnel tells about itself: the core's counters, rates over the last second, the last minutes.
 
 Once a second the counters are read and their growth becomes rates, so that everybody who asks sees the same numbers:
-`status`, the dashboard and the metrics add nothing of their own. `totals` sums rates and bytes over the peers and takes
-the mean of what is measured on each path.
+`status`, the dashboard and the metrics add nothing of their own. Whoever follows the seconds is given the same look at
+them, however many follow: at a hundred peers one takes the event loop 2 ms. `totals` sums rates and bytes over the
+peers and takes the mean of what is measured on each path.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ _LONGEST_INTERVAL = 3600.0
 
 
 class Stats:
-    """Reads `snapshot` once a second; `status` is its latest state with the rates."""
+    """Reads `snapshot` once a second: `latest` is what was seen then, with the rates, and `status` looks anew."""
 
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
         self._snapshot = snapshot
         self._before: tuple[float, Snapshot] = (now(), snapshot())
         self._rates: dict[str, dict[str, int]] = {}
+        self.latest: Snapshot = enriched(self._before[1], {})
         self._history: deque[dict[str, float]] = deque(maxlen=HISTORY)
         self._ticked = gevent.event.Event()
 
@@ -67,7 +69,7 @@ class Stats:
         while True:
             for _ in range(round(interval / INTERVAL)):
                 self.wait()
-            yield {"status": self.status()}
+            yield {"status": self.latest}
 
     def _run(self) -> None:
         while True:
@@ -76,7 +78,8 @@ class Stats:
             at, latest = now(), self._snapshot()
             self._before = at, latest
             self._rates = rates(former, latest, at - before)
-            totals = enriched(latest, self._rates)["totals"]
+            self.latest = enriched(latest, self._rates)
+            totals = self.latest["totals"]
             self._history.append({key: totals[key] for key in (*RATES.values(), *MEASURES)})
             self._ticked.set()
             self._ticked.clear()

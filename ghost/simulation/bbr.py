@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from enum import Enum
 from random import Random
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 INITIAL_WINDOW: Final = 10  # segments
 LEAST_WINDOW: Final = 4
@@ -50,11 +49,24 @@ class Sample(NamedTuple):
     is_recovering: bool
 
 
-class State(Enum):
-    STARTUP = "startup"
-    DRAIN = "drain"
-    PROBE_BW = "probe_bw"
-    PROBE_RTT = "probe_rtt"
+class State:
+    """No Enum, as ghost.reliability.congestion's Mode is none."""
+
+    __slots__ = ("value",)
+    STARTUP: ClassVar[State]
+    DRAIN: ClassVar[State]
+    PROBE_BW: ClassVar[State]
+    PROBE_RTT: ClassVar[State]
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"<{self.value}>"
+
+
+State.STARTUP, State.DRAIN = State("startup"), State("drain")
+State.PROBE_BW, State.PROBE_RTT = State("probe_bw"), State("probe_rtt")
 
 
 class Bbr:

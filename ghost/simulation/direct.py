@@ -31,6 +31,8 @@ class Direct:
         self.applications: list[Application[Direct]] = []
         self._nat = Nat()
         self._dues: list[float | None] = []
+        self._due: float | None = None  # the earliest of them
+        self._is_stirred = True  # an application was called since they were asked
 
     def address_of(self, name: str) -> IPv4Address | None:
         return HOST
@@ -44,6 +46,7 @@ class Direct:
     def run(self, duration: float) -> None:
         """Lets `duration` seconds pass."""
         end = self.now + duration
+        self._is_stirred = True
         while (due := self._next_time()) is not None and due <= end:
             self.now = max(self.now, due)
             for packet in self.up.deliver(self.now):
@@ -53,18 +56,25 @@ class Direct:
                 inward = self._nat.inward(packet, self._generation())
                 if inward is not None and (not self.down.spec.corrupt or is_intact(inward)):
                     self._deliver(inward, at_server=False)
+            if self._due is None or self._due > self.now:
+                continue
+            self._is_stirred = True
             for application, time in zip(self.applications, self._dues, strict=False):
                 if time is not None and time <= self.now:
                     application.wake(self)
         self.now = end
 
     def _deliver(self, packet: bytes, *, at_server: bool) -> None:
+        self._is_stirred = True
         for application in self.applications:
             application.on_packet(self, packet, at_server=at_server)
 
     def _next_time(self) -> float | None:
-        self._dues = [application.next_time() for application in self.applications]
-        return earliest(self.up.next_delivery(), self.down.next_delivery(), *self._dues)
+        if self._is_stirred:
+            self._is_stirred = False
+            self._dues = [application.next_time() for application in self.applications]
+            self._due = earliest(*self._dues)
+        return earliest(self.up.next_delivery(), self.down.next_delivery(), self._due)
 
     def _generation(self) -> int:
         return rebindings(self.up.spec, since=self.up.since, now=self.now)

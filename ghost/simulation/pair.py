@@ -103,6 +103,8 @@ class Pair:
         self.busy = 0.0
         self._busy_until = 0.0
         self._application_dues: list[float | None] = []
+        self._application_due: float | None = None  # the earliest of them
+        self._is_traffic_stirred = True  # an application was called since they were asked
         self._touched: dict[ClientEndpoint | ServerEndpoint, None] = {}
         self._timeouts: dict[ClientEndpoint | ServerEndpoint, float | None] = {}
         self._rng = rng
@@ -207,7 +209,10 @@ class Pair:
 
     def client_of(self, name: str) -> ClientEndpoint:
         """The client or guest of that name."""
-        return next(site.client for site in self._sites() if site.name == name)
+        for site in self._sites():
+            if site.name == name:
+                return site.client
+        raise KeyError(name)
 
     def send(self, packet: bytes, *, from_server: bool, name: str = "client") -> None:
         """An inner packet leaves the kernel of the server, or of the client or guest of that name."""
@@ -230,6 +235,7 @@ class Pair:
     def _touch_all(self) -> None:
         self._touched = dict.fromkeys([*(site.client for site in self._sites()), self.server])
         self._timeouts = {}
+        self._is_traffic_stirred = True
 
     def _timeout(self, endpoint: ClientEndpoint | ServerEndpoint) -> float | None:
         """When it wants to be called, on the world's clock."""
@@ -245,18 +251,32 @@ class Pair:
         return due
 
     def _next_time(self) -> float | None:
-        """The earliest time at which anything is due."""
-        host, busy_until = self._host, self._busy_until
-        dues = self._application_dues = [application.next_time() for application in self.applications]
-        times = [self._timeout(self.server), *dues]
+        """The earliest time at which anything is due. Asked at every step, hence without `earliest`."""
+        host, busy_until, known = self._host, self._busy_until, self._timeouts
+        if self._is_traffic_stirred:
+            self._is_traffic_stirred = False
+            self._application_dues = [application.next_time() for application in self.applications]
+            self._application_due = earliest(*self._application_dues)
+        least = self._application_due
+        due = known.get(self.server) or self._timeout(self.server)
+        if due is not None and (least is None or due < least):
+            least = due
         if host.spec.jump:
-            times.append(next_leap(host.spec, since=host.since, now=self.now))
-        for site in self._sites():
-            arrival = site.up.next_delivery()
-            if arrival is not None and arrival < busy_until:
-                arrival = busy_until
-            times += (arrival, site.down.next_delivery(), self._timeout(site.client))
-        return earliest(*times)
+            least = earliest(least, next_leap(host.spec, since=host.since, now=self.now))
+        for _, client, _, up, down in self._sites():
+            due = up.next_delivery()
+            if due is not None:
+                if due < busy_until:
+                    due = busy_until
+                if least is None or due < least:
+                    least = due
+            due = down.next_delivery()
+            if due is not None and (least is None or due < least):
+                least = due
+            due = known.get(client) or self._timeout(client)
+            if due is not None and (least is None or due < least):
+                least = due
+        return least
 
     def _clock_of(self, endpoint: ClientEndpoint | ServerEndpoint) -> float:
         return self.client_now if endpoint is self.client else self.now
@@ -285,9 +305,12 @@ class Pair:
         for _, client, _, _, _ in sites:
             self._wake(client)
         self._wake(server)
-        for application, due in zip(self.applications, self._application_dues, strict=False):
-            if due is not None and due <= now:
-                application.wake(self)
+        due = self._application_due
+        if due is not None and due <= now:
+            self._is_traffic_stirred = True
+            for application, due in zip(self.applications, self._application_dues, strict=False):
+                if due is not None and due <= now:
+                    application.wake(self)
         self._flush(sites)
 
     def _wake(self, endpoint: ClientEndpoint | ServerEndpoint) -> None:
@@ -305,11 +328,11 @@ class Pair:
     def _flush(self, sites: list[Site]) -> None:
         """Carries what the touched endpoints have to say; packets that arrive may touch further ones."""
         now, server, touched = self.now, self.server, self._touched
-        for site in sites:
-            if site.client in touched:
-                self._deliver(site.client.packets_to_deliver(), at_server=False)
-        if server in touched:
-            self._deliver(server.packets_to_deliver(), at_server=True)
+        for _, client, _, _, _ in sites:
+            if client in touched and (packets := client.packets_to_deliver()):
+                self._deliver(packets, at_server=False)
+        if server in touched and (packets := server.packets_to_deliver()):
+            self._deliver(packets, at_server=True)
         self._touched = {}
         for endpoint in touched:
             self._timeouts.pop(endpoint, None)
@@ -341,6 +364,7 @@ class Pair:
 
     def _deliver(self, packets: list[bytes | SuperPacket], *, at_server: bool) -> None:
         """No endpoint joins segments here: kernels that would take them are models too."""
+        self._is_traffic_stirred = True
         for packet in packets:
             if isinstance(packet, bytes):
                 for application in self.applications:

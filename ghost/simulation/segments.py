@@ -19,6 +19,8 @@ WINDOW: Final = 0xFFFF  # in the header; the model's receive window is a constan
 _SACK_HEAD: Final = b"\x01\x01\x05"  # two no-operations for alignment, then kind 5
 _SACKS_AT: Final = 20 + 20 + len(_SACK_HEAD) + 1  # IPv4, TCP, the option's kind and length
 _BLOCK: Final = struct.Struct(">II")
+_HEAD: Final = struct.Struct(">IIIHHHH")  # ports, sequence, acknowledgement, offset and flags, window, checksum, urgent
+_READ: Final = struct.Struct(">IIBB")
 
 Socket = tuple[IPv4Address, int]
 Range = tuple[int, int]
@@ -37,14 +39,15 @@ class Segment(NamedTuple):
 class Codec:
     """Makes packets from `here` to `there` and reads those that come the other way."""
 
-    __slots__ = ("_ports", "_expected_ports", "_ip_heads", "_ip_fields", "_pseudo_sum")
+    __slots__ = ("_ports", "_expected_ports", "_ip_heads", "_ip_fields", "_constant_sum")
 
     def __init__(self, here: Socket, there: Socket) -> None:
         self._ports = here[1] << 16 | there[1]
         self._expected_ports = struct.pack(">HH", there[1], here[1])
         self._ip_fields = (here[0].packed, there[0].packed)
         self._ip_heads: dict[int, bytes] = {}
-        self._pseudo_sum = sum(int.from_bytes(field, "big") for field in self._ip_fields) + TCP
+        # Of what is the same in all packets of this direction: the pseudo-header, the ports and the window.
+        self._constant_sum = sum(int.from_bytes(field, "big") for field in self._ip_fields) + TCP + self._ports + WINDOW
 
     def encode(
         self,
@@ -60,26 +63,27 @@ class Codec:
             blocks = b"".join(_BLOCK.pack(*block) for block in sacks)
             options = _SACK_HEAD + bytes((2 + len(blocks),)) + blocks
         size = 20 + len(options) + len(payload)
-        head = struct.pack(
-            ">IIIBBHI", self._ports, sequence, acknowledgement, (20 + len(options)) << 2, flags, WINDOW, 0
-        )
-        total = self._pseudo_sum + size + int.from_bytes(head + options, "big") + remainder(payload)
-        check = complement(total).to_bytes(2, "big")
-        return b"".join((self._ip_head(20 + size), head[:16], check, head[18:], options, payload))
+        layout = (20 + len(options)) << 10 | flags
+        total = self._constant_sum + size + sequence + acknowledgement + layout
+        if options:
+            total += int.from_bytes(options, "big")
+        if payload:
+            total += remainder(payload)
+        head = _HEAD.pack(self._ports, sequence, acknowledgement, layout, WINDOW, complement(total), 0)
+        ip_head = self._ip_heads.get(20 + size) or self._ip_head(20 + size)
+        return b"".join((ip_head, head, options, payload))
 
     def decode(self, packet: bytes) -> Segment | None:
         """None for a packet that is not of this connection and direction."""
         if packet[20:24] != self._expected_ports or packet[9] != TCP:
             return None
-        sequence, acknowledgement, offset, flags = struct.unpack_from(">IIBB", packet, 24)
+        sequence, acknowledgement, offset, flags = _READ.unpack_from(packet, 24)
         data_at = 20 + (offset >> 4) * 4
         sacks = tuple(_BLOCK.iter_unpack(packet[_SACKS_AT:data_at])) if data_at > _SACKS_AT else ()
         return Segment(sequence, acknowledgement, flags, len(packet) - data_at, sacks)
 
     def _ip_head(self, size: int) -> bytes:
-        head = self._ip_heads.get(size)
-        if head is None:
-            head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, size, 0, 0x4000, 64, TCP, 0, *self._ip_fields)
-            check = complement(int.from_bytes(head, "big"))
-            head = self._ip_heads[size] = head[:10] + check.to_bytes(2, "big") + head[12:]
+        head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, size, 0, 0x4000, 64, TCP, 0, *self._ip_fields)
+        check = complement(int.from_bytes(head, "big"))
+        head = self._ip_heads[size] = head[:10] + check.to_bytes(2, "big") + head[12:]
         return head

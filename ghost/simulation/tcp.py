@@ -16,16 +16,14 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from heapq import heappop, heappush
 from random import Random
-from typing import Final
+from typing import ClassVar, Final
 
 from ghost.constants import INNER_MTU
 from ghost.simulation.bbr import Bbr, Sample
 from ghost.simulation.cubic import Cubic
 from ghost.simulation.segments import ACK, MAX_SACKS, SYN, Codec, Range, Segment
-from ghost.simulation.times import earliest
 
 MSS: Final = INNER_MTU - 40
 RECEIVE_WINDOW: Final = 6 << 20  # bytes: the largest that Linux tunes itself to (tcp_rmem)
@@ -132,12 +130,25 @@ class TcpSink:
         self._send(packet, now)
 
 
-class Phase(Enum):
-    CLOSED = "closed"
-    OPENING = "opening"
-    OPEN = "open"
-    RECOVERY = "recovery"
-    LOSS = "loss"  # after a timeout
+class Phase:
+    """No Enum, as ghost.reliability.congestion's Mode is none. LOSS is after a timeout."""
+
+    __slots__ = ("value",)
+    CLOSED: ClassVar[Phase]
+    OPENING: ClassVar[Phase]
+    OPEN: ClassVar[Phase]
+    RECOVERY: ClassVar[Phase]
+    LOSS: ClassVar[Phase]
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"<{self.value}>"
+
+
+Phase.CLOSED, Phase.OPENING, Phase.OPEN = Phase("closed"), Phase("opening"), Phase("open")
+Phase.RECOVERY, Phase.LOSS = Phase("recovery"), Phase("loss")
 
 
 @dataclass(slots=True)
@@ -150,10 +161,7 @@ class TcpStats:
     tail_probes: int = 0
 
 
-class _Fate(Enum):
-    IN_FLIGHT = 0
-    SACKED = 1
-    LOST = 2
+_IN_FLIGHT, _SACKED, _LOST = range(3)  # the fate of a segment
 
 
 class _Sent:
@@ -166,7 +174,7 @@ class _Sent:
         self.payload = payload
         self.time = 0.0
         self.order = -1
-        self.fate = _Fate.LOST
+        self.fate = _LOST
         self.is_repeat = False
         self.delivered = 0
         self.delivered_at = self.first_sent = 0.0
@@ -273,7 +281,17 @@ class TcpSource:
             self._send_syn(now)
 
     def next_time(self) -> float | None:
-        return earliest(self._timeout_at, self._probe_at, self._reorder_at, self._pace_at)
+        least = self._timeout_at  # written out: asked for every packet
+        due = self._probe_at
+        if due is not None and (least is None or due < least):
+            least = due
+        due = self._reorder_at
+        if due is not None and (least is None or due < least):
+            least = due
+        due = self._pace_at
+        if due is not None and (least is None or due < least):
+            least = due
+        return least
 
     def handle_timeout(self, now: float) -> None:
         if self._pace_at is not None and self._pace_at <= now:
@@ -341,15 +359,17 @@ class TcpSource:
         delivered = 0
         for index in range(self._una, acked_to):
             sent = self._window.pop(index)
-            if sent.fate is _Fate.SACKED:
+            if sent.fate == _SACKED:
                 self._sacked -= 1
                 continue
             delivered += 1
-            is_original_acked |= not sent.is_repeat
-            is_repeat_acked |= sent.is_repeat
+            if sent.is_repeat:
+                is_repeat_acked = True
+            else:
+                is_original_acked = True
             self._deliver(index, sent, originals, now)
         self._una = acked_to
-        if not self._sacked:
+        if self._sacks_done and not self._sacked:
             self._sacks_done.clear()
         if is_repeat_acked:
             originals.clear()  # they may have waited for the repeat, with their own acknowledgement lost
@@ -388,16 +408,16 @@ class TcpSource:
         delivered = 0
         for index in range(first, end):
             sent = self._window[index]
-            if sent.fate is not _Fate.SACKED:
+            if sent.fate != _SACKED:
                 delivered += 1
                 self._deliver(index, sent, originals, now)
-                sent.fate = _Fate.SACKED
+                sent.fate = _SACKED
                 self._sacked += 1
                 self._highest_sacked = max(self._highest_sacked, index)
         return delivered
 
     def _deliver(self, index: int, sent: _Sent, originals: list[float], now: float) -> None:
-        if sent.fate is _Fate.IN_FLIGHT:
+        if sent.fate == _IN_FLIGHT:
             self._in_flight -= 1
             del self._by_order[sent.order]
         self._delivered += 1
@@ -459,8 +479,9 @@ class TcpSource:
             patience = min(self._min_rtt / 4, self.srtt)
         self._reorder_at = None
         lost = []
+        newest_order = self._newest_order
         for order, (index, sent) in self._by_order.items():
-            if order >= self._newest_order:
+            if order >= newest_order:
                 break
             due = sent.time + self._newest_rtt + patience
             if due > now + ROUNDING:
@@ -472,7 +493,7 @@ class TcpSource:
         return len(lost)
 
     def _mark_lost(self, index: int, sent: _Sent) -> None:
-        sent.fate = _Fate.LOST
+        sent.fate = _LOST
         self._in_flight -= 1
         del self._by_order[sent.order]
         heappush(self._lost, index)
@@ -523,8 +544,8 @@ class TcpSource:
         self.control.undo()
         for index in self._lost:
             sent = self._window.get(index)
-            if sent is not None and sent.fate is _Fate.LOST:
-                sent.fate = _Fate.IN_FLIGHT
+            if sent is not None and sent.fate == _LOST:
+                sent.fate = _IN_FLIGHT
                 self._in_flight += 1
                 self._by_order[sent.order] = (index, sent)
         self._by_order = OrderedDict(sorted(self._by_order.items()))
@@ -550,7 +571,7 @@ class TcpSource:
         while self._lost:
             sent = self._window.get(self._lost[0])
             index = heappop(self._lost)
-            if sent is not None and sent.fate is _Fate.LOST:
+            if sent is not None and sent.fate == _LOST:
                 return index
         return None
 
@@ -563,18 +584,19 @@ class TcpSource:
             self._schedule_probe(now)
 
     def _send_segment(self, index: int, sent: _Sent, now: float) -> None:
-        self.stats.sent += 1
+        stats, order = self.stats, self._order
+        stats.sent += 1
         if sent.order >= 0:
             sent.is_repeat = True
-            self.stats.retransmitted += 1
+            stats.retransmitted += 1
         if not self._in_flight:
             self._first_sent = self._delivered_at = now
         sent.time = now
         sent.delivered, sent.delivered_at, sent.first_sent = self._delivered, self._delivered_at, self._first_sent
-        sent.order = self._order
-        sent.fate = _Fate.IN_FLIGHT
-        self._order += 1
-        self._by_order[sent.order] = (index, sent)
+        sent.order = order
+        sent.fate = _IN_FLIGHT
+        self._order = order + 1
+        self._by_order[order] = (index, sent)
         self._in_flight += 1
         self._prr_sent += 1
         if self._timeout_at is None or index == self._una:
@@ -615,7 +637,7 @@ class TcpSource:
         else:
             index = self._next - 1
             sent = self._window[index]
-            if sent.fate is _Fate.IN_FLIGHT:
+            if sent.fate == _IN_FLIGHT:
                 self._in_flight -= 1
                 del self._by_order[sent.order]
                 self._send_segment(index, sent, now)

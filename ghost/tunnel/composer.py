@@ -256,6 +256,8 @@ class Composer:
             else:
                 break
         last = len(placed) - 1
+        if not last:
+            return records.encode(placed[0], is_sized=False)
         return b"".join(records.encode(record, is_sized=index < last) for index, record in enumerate(placed))
 
     def _note_company(self, rate: float, now: float) -> None:
@@ -290,13 +292,17 @@ class Composer:
         train = self._queue.train(flow)
         packet = self._queue.pop(flow)
         if self._has_headers:
-            pack = partial(self._pack_in_order, in_train=train is not None) if flow.is_tcp else self._pack_alone
-            encoding, body = pack(flow, packet)
+            if flow.is_tcp:
+                encoding, body = self._pack_in_order(flow, packet, in_train=train is not None)
+            else:
+                encoding, body = self._pack_alone(flow, packet)
         else:
             encoding, body = self._compress(flow, packet)
         if train is not None:
             train.header = flow.lane.header
-        taken, made = waiting - self._queue.bytes, len(body) + 1 + sum(len(staged.body) for staged in self._behind)
+        taken, made = waiting - self._queue.bytes, len(body) + 1
+        if self._behind:
+            made += sum([len(staged.body) for staged in self._behind])
         self._gain += (taken / made - self._gain) * min(1.0, taken / len(packet) * GAIN_SHARE)
         if flow.is_stream:
             flow.lane.header = None  # the receiver will see a packet in this lane that no TCP header can build on

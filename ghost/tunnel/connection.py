@@ -88,6 +88,7 @@ class Connection:
         self._acks = AckTracker()
         self._full_ack_at = now
         self._postponed: tuple[frames.BriefAck, float] | None = None  # and when it came
+        self._said = b""  # the head, where it was made in this turn and has not left
         self._control: list[bytes] = []
         self._is_control_eliciting = False
         self._keepalive_at = now + self._keepalive_interval()
@@ -236,9 +237,10 @@ class Connection:
     def handle_timeout(self, now: float) -> None:
         self._catch_up()
         self.sender.handle_timeout(now)
-        release = self.receiver.next_release(self._hold)
-        if release is not None and now >= release:
-            self.receiver.release(now, self._hold)
+        if self.receiver.is_impatient:
+            release = self.receiver.next_release(self._hold)
+            if release is not None and now >= release:
+                self.receiver.release(now, self._hold)
         self.epochs.expire(now)
         if not self._is_validated and now >= self._challenge_at:
             self._challenge_at = now + CHALLENGE_INTERVAL
@@ -268,8 +270,14 @@ class Connection:
         if self._postponed is not None and not self.sender.has_prompts:
             self._catch_up()
         datagrams: list[bytes] = []
+        self._said = b""
+        may_run = True
         while len(datagrams) < MAX_BATCH and (limit := self._limit):
-            run = self._next_run(now, MAX_BATCH - len(datagrams))
+            run = self._next_run(now, MAX_BATCH - len(datagrams)) if may_run else []
+            may_run = not run  # a run ends where there is no next one, until something else has left
+            if len(run) == 1:
+                datagrams.append(self.epochs.current.seal(*run[0]))
+                continue
             if run:
                 datagrams += self.epochs.current.seal_run(run)
                 continue
@@ -285,6 +293,7 @@ class Connection:
                 break
             number, plaintext, has_head = packet
             if has_head:
+                self._said = b""
                 self._control.clear()
                 self._is_control_eliciting = False
                 if deadline is not None:
@@ -307,18 +316,24 @@ class Connection:
 
     def next_timeout(self) -> float:
         """When to call again if nothing happens; the end of a turn."""
-        self._catch_up()
+        if self._postponed is not None:
+            self._catch_up()
         limit = self._limit
-        times = [inf] if self._is_server else [self._keepalive_at, self._nudge_at]
+        due = inf if self._is_server else min(self._keepalive_at, self._nudge_at)
         if limit == MAX_DATAGRAM:
-            times += [time for time in (self._acks.deadline, self.sender.next_time()) if time is not None]
+            acknowledgement, sending = self._acks.deadline, self.sender.next_time()
+            if acknowledgement is not None and acknowledgement < due:
+                due = acknowledgement
+            if sending is not None and sending < due:
+                due = sending
         if self._control and limit:
-            times.append(self.created)  # at once
+            due = min(due, self.created)  # at once
         if not self._is_validated:
-            times.append(self._challenge_at)
-        held = (self.receiver.next_release(self._hold), self.epochs.next_expiry)
-        times += [time for time in held if time is not None]
-        return min(times)
+            due = min(due, self._challenge_at)
+        if self.receiver.is_impatient:
+            due = min(due, self.receiver.next_release(self._hold) or inf)
+        expiry = self.epochs.next_expiry
+        return due if expiry is None or due < expiry else expiry
 
     def snapshot(self, now: float) -> dict[str, Any]:
         """JSON-able facts; rates in bits a second, times in the unit of their suffix."""
@@ -383,6 +398,8 @@ class Connection:
 
     def _head(self, now: float) -> bytes:
         """Control frames, and an acknowledgement where a packet waits for one."""
+        if self._said:
+            return self._said
         head = b"".join(self._control)
         is_small = self._limit < MAX_DATAGRAM
         return head if is_small or self._acks.deadline is None else head + self._encode_ack(now)
@@ -401,7 +418,7 @@ class Connection:
                 )
             )
         self._full_ack_at = now + FULL_ACK_INTERVAL
-        return frames.encode_ack(
+        full = frames.encode_ack(
             frames.Ack(
                 first=first & 0xFFFFFFFF,
                 packets=bitmap,
@@ -414,6 +431,9 @@ class Connection:
                 redundant=self.receiver.redundant & 0xFFFF,
             )
         )
+        if not run and not self._control and self._is_validated:
+            self._said = full  # nothing that it depends on changes until it has left, or the turn ends
+        return full
 
     def _move(self, address: Address, now: float) -> None:
         self.address = address

@@ -198,6 +198,11 @@ class Receiver:
         prompt_id = self._references.near_id(prompt.record, prompt.prompt_id, packet_number=packet_number)
         self.on_prompt(frames.Prompt(prompt_id & 0xFFFF, prompt.record), packet_number)
 
+    @property
+    def is_impatient(self) -> bool:
+        """Whether a stream of UDP waits for what is missing."""
+        return bool(self._impatient)
+
     def next_release(self, patience: float) -> float | None:
         """When `release` has something to do."""
         if not self._impatient:

@@ -195,7 +195,8 @@ class Sender:
         outcome = self._in_flight.on_ack(first, ack.packets, newest=newest, loss=loss, now=now, srtt=srtt)
         if outcome.acked:
             self.probing.on_answer()
-        self.loss_rate.forgive(outcome.spurious)
+        if outcome.spurious:
+            self.loss_rate.forgive(outcome.spurious)
         acked, lost = self.sizes.judge(outcome.acked, outcome.lost, self.loss_rate)
         if not self.congestion.is_congested:  # a full queue's drops are no measure for redundancy
             self.loss_rate.update(acked, lost)
@@ -215,7 +216,8 @@ class Sender:
                     self.composer.on_prompt_acked(prompt_id)
         self.sizes.forget_below(floor)
         self._confirm(largest, outcome.acked, now)
-        self._on_lost(outcome.lost)
+        if outcome.lost:
+            self._on_lost(outcome.lost)
         if outcome.reference is not None:
             if ack.received_clock is not None:
                 expected = self._peer_clock + int((now - self._peer_clock_at) * 1e6)  # it may have gone round meanwhile
@@ -381,14 +383,23 @@ class Sender:
 
     def next_time(self) -> float | None:
         """When to call `handle_timeout` or ask for plaintexts again."""
-        times = [self._in_flight.next_loss_time(self.rtt.smoothed), self._next_probe_time()]
+        in_flight = self._in_flight
+        due = in_flight.next_loss_time(self.rtt.smoothed)
+        if in_flight.bytes_in_flight:
+            probe_time = self.last_eliciting + self.probing.delay(self._probe_interval)
+            if due is None or probe_time < due:
+                due = probe_time
         if not self.probing.is_silent:
-            if self._in_flight.bytes_in_flight < self.congestion.window and self._has_bulk():
-                times.append(self._pacer.next_time())
+            if self._has_bulk() and in_flight.bytes_in_flight < self.congestion.window:
+                pacer_time = self._pacer.next_time()
+                if due is None or pacer_time < due:
+                    due = pacer_time
             prompt_time = self._prompts.next_time()
             if prompt_time is not None:
-                times.append(max(prompt_time, self._pacer.next_urgent_time()))
-        return min([time for time in times if time is not None], default=None)
+                prompt_time = max(prompt_time, self._pacer.next_urgent_time())
+                if due is None or prompt_time < due:
+                    due = prompt_time
+        return due
 
     # ---- what may leave ---------------------------------------------------------------------------------------
 
@@ -399,7 +410,7 @@ class Sender:
         return due is not None and due <= now and self._pacer.may_send_urgent(now)
 
     def _may_send_bulk(self, now: float) -> bool:
-        if not (self.composer.has_data or len(self._window)):
+        if not (self.composer.has_data or self._window):
             return False  # there is none: an idle tunnel's echo asks no further
         return (
             self._pacer.may_send(now)
@@ -409,15 +420,15 @@ class Sender:
         )
 
     def _has_bulk(self) -> bool:
-        return self._has_new() or self._is_repair_due()
+        return (self.composer.has_data and not self._window.is_full) or self._is_repair_due()
 
     def _has_new(self) -> bool:
         return self.composer.has_data and not self._window.is_full
 
     def _is_repair_due(self) -> bool:
-        if not len(self._window):
+        if not self._window:
             return False
-        if not len(self._in_flight):
+        if not self._in_flight:
             return True  # nothing under way could still mend it: what was sent for it is lost
         if not self._coding_window():
             return self._window.next_missing() is not None

@@ -257,7 +257,9 @@ class ServerEndpoint:
         for connection in self._due_anew:  # not before what they send has left: it takes a tenth of an echo's time
             self._timeouts[connection] = min(connection.next_timeout(), connection.last_contact + CLIENT_TIMEOUT)
         self._due_anew.clear()
-        times = [*self._timeouts.values(), *(candidate.expires for candidate in self._candidates.values())]
+        times = list(self._timeouts.values())
+        if self._candidates:
+            times += [candidate.expires for candidate in self._candidates.values()]
         return min(times, default=None)
 
     def messages_to_send(self) -> list[tuple[int, bytes]]:

@@ -103,12 +103,13 @@ def shortened(text: str, width: int) -> str:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Lines of whole words; a word longer than a line is cut."""
+    """Lines of whole words; a word longer than a line is cut, behind a comma where it has one."""
     lines = [""]
     for word in text.split():
         while len(word) > width > 0:
-            lines.append(word[:width])
-            word = word[width:]
+            end = word.rfind(",", 0, width) + 1 or width
+            lines.append(word[:end])
+            word = word[end:]
         if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
             lines.append("")
         lines[-1] += (" " if lines[-1] else "") + word

@@ -82,27 +82,28 @@ def _facts(grid: Grid, y: int, model: Model, glyphs: Glyphs) -> None:
         notes(grid, 2, y + 2, grid.width - 4, [(hint, "label")])
         return
     third = grid.width // 3
+    margin = 2 if third > 22 else 1
     columns = ((0, third), (third, third), (2 * third, grid.width - 2 * third))
     count = f"{model.chosen + 1}/{len(model.peers)}" if len(model.peers) > 1 else ""
     panels = (
         (f"link to {peer['name']}", count, _link(peer, glyphs)),
         ("mending", "", _mending(peer)),
-        ("carried", "", _carried(peer)),
+        ("carried", "", _carried(peer, third - 2 * margin)),
     )
     for (x, width), (title, note, facts) in zip(columns, panels, strict=True):
         panel(grid, x, y, width, _FACTS, title, note=note, glyphs=glyphs)
         for row, (label, value, style) in enumerate(facts[: _FACTS - 2]):
-            fact(grid, x + 2, y + 1 + row, width - 4, label, value, style)
+            fact(grid, x + margin, y + 1 + row, width - 2 * margin, label, value, style)
 
 
 def _link(peer: dict[str, Any], glyphs: Glyphs) -> list[Fact]:
     queue = peer["queue_delay_ms"]
     return [
-        ("round trip", units.milliseconds(peer["rtt_ms"]), "value"),
+        ("round trip|rtt", units.milliseconds(peer["rtt_ms"]), "value"),
         ("spread", glyphs.spread + units.milliseconds(peer["rtt_variation_ms"]), "value"),
         ("queue", units.milliseconds(queue), "warn" if queue > 150 else "value"),
-        ("path rate", units.rate(peer["rate_bps"]), "value"),
-        ("last contact", f"{units.duration(peer['last_contact_s'])} ago", _age(peer["last_contact_s"])),
+        ("path rate|rate", units.rate(peer["rate_bps"]), "value"),
+        ("last contact|heard", f"{units.duration(peer['last_contact_s'])} ago", _age(peer["last_contact_s"])),
     ]
 
 
@@ -111,24 +112,25 @@ def _mending(peer: dict[str, Any]) -> list[Fact]:
     return [
         ("loss", units.percent(loss), "bad" if loss >= 0.2 else "warn" if loss >= 0.01 else "good"),
         ("in a row", f"{peer['loss_burst']:.1f}", "value"),
-        ("redundancy", units.percent(peer["redundancy"]), "value"),
+        ("redundancy|repairs", units.percent(peer["redundancy"]), "value"),
         ("price", f"{peer['overhead']:.2f} x", "value"),
         ("waiting", units.size(peer["queued_bytes"]), "value"),
     ]
 
 
-def _carried(peer: dict[str, Any]) -> list[Fact]:
+def _carried(peer: dict[str, Any], width: int) -> list[Fact]:
     return [
         ("in", units.size(peer["inner_received_bytes"]), "value"),
         ("out", units.size(peer["inner_sent_bytes"]), "value"),
-        ("on the wire", units.size(peer["received_bytes"]), "value"),
+        ("on the wire|wire", units.size(peer["received_bytes"]), "value"),
         ("", units.size(peer["sent_bytes"]), "value"),
-        ("saved", _saved(peer), "good"),
+        ("saved", _saved(peer, width - len("saved ")), "good"),
     ]
 
 
-def _saved(peer: dict[str, Any]) -> str:
-    return f"{units.size(peer['saved_by_compression_bytes'])} {units.percent(peer['compression_saved'])}"
+def _saved(peer: dict[str, Any], width: int) -> str:
+    size, share = units.size(peer["saved_by_compression_bytes"]), units.percent(peer["compression_saved"])
+    return f"{size} {share}" if len(size) + 1 + len(share) <= width else size
 
 
 def _trends(grid: Grid, y: int, height: int, model: Model, glyphs: Glyphs, legend: str) -> None:

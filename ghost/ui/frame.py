@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ghost import units
+from ghost.chaos.profiles import known_as
 from ghost.ui.cells import Grid, Line, fitted, shortened, wrapped
 from ghost.ui.glyphs import Glyphs
 from ghost.ui.model import Model
@@ -24,19 +25,22 @@ def paint_frame(
     model: Model, body: list[Line], width: int, height: int, *, tabs: tuple[Tab, ...], shown: str, keys: str,
     glyphs: Glyphs, now: float,
 ) -> list[Line]:  # fmt: skip
-    """The whole screen: head, `body`, in the last row the screens' keys, then as many of this screen's as fit."""
+    """The whole screen: head, `body`, in the last row the screens' keys, then as many of this screen's as fit, with the
+    last of them, which leaves, before the others."""
     grid = Grid(width, height)
     _head(grid, model, glyphs, now)
     grid.paste(0, HEAD, body[: height - HEAD - FOOT])
+    words = keys.split("  ")
+    wide = sum(4 + len(tab.name) for tab in tabs)
+    step = 4 if wide + len(keys) <= width else 3  # closer together where all would not fit
     x = 0
     for tab in tabs:
         is_shown = tab.name == shown
         grid.put(x, height - 1, f" {tab.key} ", "key")
-        grid.put(x + 3, height - 1, f"{tab.name} ", "shown" if is_shown else "label")
-        x += 4 + len(tab.name)
-    words = keys.split("  ")
-    while words and len("  ".join(words)) > width - x:
-        words.pop()
+        grid.put(x + 3, height - 1, tab.name + " " * (step - 3), "shown" if is_shown else "label")
+        x += step + len(tab.name)
+    while words and len("  ".join(words)) + 1 > width - x:
+        del words[-2 if len(words) > 1 else -1]
     grid.put_right(width, height - 1, "  ".join(words), "dim")
     return grid.lines()
 
@@ -49,7 +53,7 @@ def _head(grid: Grid, model: Model, glyphs: Glyphs, now: float) -> None:
         age = f"up {units.duration(status['uptime_s'])}"
         grid.put(14, 0, place, "title")
         grid.put_right(grid.width - 1, 0, age, "title")
-        chaos = f"chaos: {status['chaos']}" if status.get("chaos") else ""
+        chaos = f"chaos: {known_as(status['chaos'])}" if status.get("chaos") else ""
         room = grid.width - len(place) - len(age) - 20
         if chaos and room > 0:  # made on purpose: nobody should look for the fault elsewhere
             grid.put(16 + len(place), 0, f" {fitted(chaos, min(room, len(chaos)))} ", "chaos")
@@ -78,8 +82,10 @@ def panel(
 
 
 def fact(grid: Grid, x: int, y: int, width: int, label: str, value: str, style: str = "value") -> None:
-    """A label on the left, as far as there is room for it, its value on the right."""
-    grid.put(x, y, label[: max(0, width - len(value) - 1)], "label")
+    """A label on the left, or the short one behind its bar where there is no room, its value on the right."""
+    room = max(0, width - len(value) - 1)
+    words = label.split("|")
+    grid.put(x, y, next((word for word in words if len(word) <= room), words[-1][:room]), "label")
     grid.put_right(x + width, y, value, style)
 
 

@@ -17,11 +17,11 @@ def paint_log(lines: list[dict[str, Any]], back: int, width: int, height: int, g
     grid = Grid(width, height)
     room = height - 2
     end = max(0, len(lines) - back)
-    rows = _rows(lines[max(0, end - room) : end], width)[-room:]
+    rows = _rows(lines[max(0, end - room) : end], width, glyphs)[-room:]
     if len(rows) < room:  # the beginning of the log
         rows, end = [], 0
         while end < len(lines) and len(rows) < room:
-            rows += _rows(lines[end : end + 1], width)
+            rows += _rows(lines[end : end + 1], width, glyphs)
             end += 1
         rows = rows[:room]
     note = f"{len(lines) - end} newer below" if end < len(lines) else "following"
@@ -36,11 +36,12 @@ def paint_log(lines: list[dict[str, Any]], back: int, width: int, height: int, g
     return grid.lines()
 
 
-def _rows(lines: list[dict[str, Any]], width: int) -> list[tuple[str, str, str]]:
+def _rows(lines: list[dict[str, Any]], width: int, glyphs: Glyphs) -> list[tuple[str, str, str]]:
     """Time, level and a piece of the message for each row; only a message's first row has its time."""
     rows = []
     for line in lines:
         across = width - _MESSAGE_AT - 2
-        for index, text in enumerate(wrapped(line["message"], across)):
+        message = line["message"].replace("±", glyphs.spread)
+        for index, text in enumerate(wrapped(message, across)):
             rows.append((line["time"][11:19] if not index else "", line["level"], fitted(text, across)))
     return rows

@@ -1,4 +1,4 @@
-"""Peers: who is a client of this server, here or not, and the invites that are still open."""
+"""Peers: who is a client of this server, here or not, and the invites that are still open; on a client the server."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from ghost.ui.frame import notes, panel
 from ghost.ui.glyphs import Glyphs
 from ghost.ui.qr import paint_qr
 
+_OTHERS = {"server": "client", "client": "server"}
 _COLUMNS = (
-    *(("client", 15), ("address", 13), ("in", 14), ("out", 14)),
+    *(("name", 15), ("address", 13), ("in", 14), ("out", 14)),
     *(("loss", 8), ("from", 22), ("path rate", 14), ("round trip", 11), ("seen", 12)),
 )
 
@@ -27,7 +28,7 @@ def rows(known: list[dict[str, Any]], live: list[dict[str, Any]]) -> list[dict[s
 
 def paint_peers(
     peers: list[dict[str, Any]], invites: list[dict[str, Any]], selected: int, width: int, height: int, glyphs: Glyphs,
-    *, message: tuple[str, str] = ("", "label"),
+    *, role: str = "server", message: tuple[str, str] = ("", "label"),
 ) -> list[Line]:  # fmt: skip
     grid = Grid(width, height)
     foot = min(len(invites), 3) + (2 if message[0] else 0)
@@ -35,7 +36,7 @@ def paint_peers(
     columns = _fitting(width - 4)
     x = 3
     for name, across in columns:
-        grid.put(x, 1, name, "label")
+        grid.put(x, 1, _OTHERS.get(role, name) if name == "name" else name, "label")
         x += across
     room = max(1, height - 4 - foot)
     first = max(0, min(selected - room + 1, len(peers) - room))
@@ -46,11 +47,12 @@ def paint_peers(
             grid.put(1, y, " " * (width - 2), "chosen")
             grid.put(1, y, glyphs.cursor, "chosen")
         for (name, across), text in zip(columns, _cells(peer, [name for name, _ in columns]), strict=True):
-            style = "chosen" if is_selected else "value" if name == "client" else _style(peer)
+            style = "chosen" if is_selected else "value" if name == "name" else _style(peer)
             grid.put(x, y, fitted(text, across - 1), style)
             x += across
     if not peers:
-        grid.put(3, 3, "nobody yet: n makes an invite", "label")
+        hint = "nobody yet: n makes an invite" if role == "server" else "no server yet: the log says what is tried"
+        grid.put(3, 3, hint, "label")
     y = height - 1 - foot
     for invite in invites[:3]:
         left = units.duration(invite["expires_in_s"])
@@ -99,7 +101,7 @@ def _cells(peer: dict[str, Any], names: list[str]) -> list[str]:
     is_here = "rtt_ms" in peer
     seen = peer.get("last_contact_s", peer.get("last_seen_s", 0.0))
     texts = {
-        "client": peer["name"],
+        "name": peer["name"],
         "address": peer["address"],
         "from": units.endpoint(peer["endpoint"]) if is_here else "not connected",
         "in": units.rate(peer["received_bps"]) if is_here else "-",

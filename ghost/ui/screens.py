@@ -74,7 +74,10 @@ class Screen(ABC):
 
 class DashboardScreen(Screen):
     tab = Tab("d", "Dashboard")
-    keys = "r rain  q quit"
+
+    @property
+    def keys(self) -> str:  # type: ignore[override]
+        return ("arrows peer  " if len(self.context.model.peers) > 1 else "") + "r rain  q quit"
 
     def rain_rows(self, height: int) -> int:
         return rain_rows(height)
@@ -105,6 +108,12 @@ class PeersScreen(Screen):
 
     @property
     def keys(self) -> str:  # type: ignore[override]
+        if self._invite is not None:
+            return "any key back"
+        if self._name is not None:
+            return "enter make  esc back"
+        if self._doomed is not None:
+            return "y revoke  any other key back"
         return "n invite  x revoke  q quit" if self.context.model.role == "server" else "q quit"
 
     @property
@@ -146,7 +155,10 @@ class PeersScreen(Screen):
             message = (f"Whom is the invite for? {self._name.text}_   enter makes it, esc does not", "bright")
         elif self._doomed is not None:
             message = (f"Shut {self._doomed['name']} out for ever? y revokes, any other key does not", "warn")
-        return peers_.paint_peers(self._rows, self._invites, self._place, width, height, glyphs, message=message)
+        return peers_.paint_peers(
+            self._rows, self._invites, self._place, width, height, glyphs,
+            role=self.context.model.role, message=message,
+        )  # fmt: skip
 
     @property
     def _rows(self) -> list[dict[str, Any]]:
@@ -187,7 +199,7 @@ class PeersScreen(Screen):
 
 class ChaosScreen(Screen):
     tab = Tab("c", "Chaos")
-    keys = "0 off  q quit"
+    keys = "arrows set  0 off  q quit"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -265,7 +277,10 @@ class LogScreen(Screen):
 
 class OptionsScreen(Screen):
     tab = Tab("o", "Options")
-    keys = "enter edit  s save  q quit"
+
+    @property
+    def keys(self) -> str:  # type: ignore[override]
+        return "enter take  esc back" if self.takes_letters else "enter edit  s save  q quit"
 
     def __init__(self, context: Context, desk: OptionsDesk, save: Save) -> None:
         super().__init__(context)

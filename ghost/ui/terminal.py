@@ -325,8 +325,8 @@ class _Pane(npyscreen.wgwidget.Widget):
             else:
                 body = screen.paint(columns, height)
                 lines = paint_frame(
-                    app.context.model, body, columns, rows, tabs=app.tabs, shown=screen.tab.name, keys=screen.keys,
-                    glyphs=app.context.glyphs, now=now,
+                    app.context.model, body, columns, rows, tabs=() if screen.takes_letters else app.tabs,
+                    shown=screen.tab.name, keys=screen.keys, glyphs=app.context.glyphs, now=now,
                 )  # fmt: skip
             self._base = Grid.of(lines)
             self._draw(lines, 0)

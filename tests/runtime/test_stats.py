@@ -82,6 +82,29 @@ def test_the_stream_begins_with_the_history_and_goes_on_with_the_status(ticking:
     assert third["status"]["peers"][0]["sent_bps"] > 0
 
 
+def test_all_who_follow_the_seconds_share_one_look_at_the_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stats, "INTERVAL", 0.01)
+    looks = 0
+
+    def look() -> dict[str, Any]:
+        nonlocal looks
+        looks += 1
+        return snapshot(peer())
+
+    with Supervisor() as supervisor, gevent.Timeout(20):
+        ticks = Stats(look)
+        ticks.start(supervisor)
+        streams = [ticks.stream({"interval": 0.01}) for _ in range(5)]
+        for stream in streams:
+            next(stream)
+        before = looks
+        waiting = [gevent.spawn(next, stream) for stream in streams]
+        gevent.joinall(waiting, raise_error=True)
+        seen = [greenlet.value["status"] for greenlet in waiting]
+    assert looks == before + 1
+    assert all(status is seen[0] for status in seen)
+
+
 @pytest.mark.parametrize("interval", [0, -1, "1", None, 1e9])
 def test_a_senseless_interval_is_refused(ticking: Stats, interval: object) -> None:
     with pytest.raises(ConfigError, match="interval is a number of seconds"):

@@ -55,6 +55,7 @@ def test_a_dab_goes_where_nothing_is() -> None:
 def test_words_stay_whole_unless_they_are_too_long() -> None:
     assert wrapped("one two three", 7) == ["one two", "three"]
     assert wrapped("abcdefgh i", 3) == ["abc", "def", "gh", "i"]
+    assert wrapped("rate=1mbit,loss=3%,burst=2", 20) == ["rate=1mbit,loss=3%,", "burst=2"]
 
 
 def test_a_line_is_edited_at_its_cursor() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ghost.chaos.profiles import PROFILES
 from ghost.ui.cells import Line, plain
 from ghost.ui.chaos import SLIDERS, ChaosDesk, paint_chaos, position
 from ghost.ui.dashboard import paint_dashboard
@@ -71,10 +72,44 @@ def test_the_frame_has_the_sentence_on_top_and_the_keys_below() -> None:
     assert lines[-1].rstrip().endswith("x y")
 
 
-def test_keys_that_do_not_fit_are_left_out_whole() -> None:
-    frame = paint_frame(model_of(), [], 80, 24, tabs=TABS, shown="Peers", keys="n invite  x revoke  q quit",
+@pytest.mark.parametrize(
+    ("width", "wanted"),
+    [(90, "  n invite  x revoke  q quit"), (80, "Help   n invite  x revoke  q quit"), (70, "  n invite  q quit"),
+     (60, "h Help   q quit"), (55, "h Help    ")],
+)  # fmt: skip
+def test_keys_that_do_not_fit_are_left_out_whole_and_the_one_that_leaves_stays(width: int, wanted: str) -> None:
+    frame = paint_frame(model_of(), [], width, 24, tabs=TABS, shown="Peers", keys="n invite  x revoke  q quit",
                         glyphs=UNICODE, now=0.0)  # fmt: skip
-    assert plain(frame)[-1].endswith("  n invite  x revoke")
+    assert plain(frame)[-1].endswith(wanted)
+
+
+def test_a_narrow_dashboard_has_short_words_for_what_it_shows() -> None:
+    model = model_of(rtt_ms=2344.2, rtt_variation_ms=148.1, rate_bps=1_363_000, saved_by_compression_bytes=322_150)
+    text = "\n".join(plain(paint_dashboard(model, 60, 17, UNICODE)))
+    for words in ("rtt      2344.2 ms│", "spread   ±148.1 ms│", "rate  1.363 Mbit/s│", "│heard ", "│redundancy ",
+                  "│wire ", "│saved    314.6 KiB│"):  # fmt: skip
+        assert words in text, f"{words}\n{text}"
+
+
+def test_a_client_has_a_server_and_makes_no_invites() -> None:
+    alone = "".join(plain(paint_peers([], [], 0, 80, 21, UNICODE, role="client")))
+    assert "server" in alone
+    assert "invite" not in alone
+    assert "n makes an invite" in "".join(plain(paint_peers([], [], 0, 80, 21, UNICODE, role="server")))
+
+
+def test_a_profile_in_force_is_called_by_its_name() -> None:
+    model = model_of()
+    assert model.status is not None
+    model.status["chaos"] = PROFILES["gprs"].text
+    head = plain(paint_frame(model, [], 80, 24, tabs=TABS, shown="Log", keys="", glyphs=UNICODE, now=0.0))[0]
+    assert "chaos: gprs " in head
+
+
+def test_a_log_says_plus_minus_where_there_is_no_such_character() -> None:
+    told = {"time": "2024-05-05T10:00:09", "level": "warning", "message": "chaos: delay=300ms±10ms,loss=3%"}
+    assert "300ms+-10ms" in "".join(plain(paint_log([told], 0, 80, 6, ASCII)))
+    assert "300ms±10ms" in "".join(plain(paint_log([told], 0, 80, 6, UNICODE)))
 
 
 def test_a_bad_link_made_on_purpose_and_a_diagnosis_are_shown() -> None:

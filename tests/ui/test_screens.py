@@ -8,7 +8,7 @@ from ghost.errors import NoDaemonError
 from ghost.ui.cells import plain
 from ghost.ui.glyphs import UNICODE
 from ghost.ui.model import Model
-from ghost.ui.screens import ChaosScreen, Context
+from ghost.ui.screens import ChaosScreen, Context, PeersScreen
 
 from .fake_daemon import status
 
@@ -43,6 +43,21 @@ def screen_on(daemon: Daemon) -> ChaosScreen:
     screen = ChaosScreen(Context(daemon.model, daemon.ask, UNICODE))
     screen.refresh()
     return screen
+
+
+def test_the_keys_below_are_those_that_work_now() -> None:
+    model = Model()
+    model.on_answer({"status": status("server")}, 0.0)
+    screen = PeersScreen(
+        Context(model, lambda request: {"name": "a", "invite": "ghost://x"}, UNICODE), lambda text: None
+    )
+    told = [screen.keys]
+    for key in ("n", "a", "enter", "q", "x", "z"):
+        screen.press(key)
+        told.append(screen.keys)
+    usual = "n invite  x revoke  q quit"
+    naming, shown, asking = "enter make  esc back", "any key back", "y revoke  any other key back"
+    assert told == [usual, naming, naming, shown, usual, asking, usual]
 
 
 def test_a_link_that_ends_by_itself_or_is_changed_elsewhere_is_seen() -> None:
