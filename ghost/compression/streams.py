@@ -39,7 +39,8 @@ class _Held:
 
     def suits(self, effort: zstd.Effort) -> bool:
         """Whether to go on: a stream cannot change its effort, and its history is worth more than a small change."""
-        return effort == self.effort or self.restarts >= MOST_RESTARTS or self.fed < RESTART_AFTER
+        is_alike = (effort == zstd.QUICK) == (self.effort == zstd.QUICK)
+        return is_alike or self.restarts >= MOST_RESTARTS or self.fed < RESTART_AFTER
 
 
 class Streams:

@@ -38,7 +38,7 @@ LEAST_SYMBOL: Final = 320  # bytes; 55 of datagram and headers around them are a
 COMPANY: Final = 2.0  # seconds since somebody was in a hurry
 LARGEST_KEY: Final = 256  # bytes of a segment that is worth a hurry if its flow has nothing else to say
 LEAST_PART: Final = 128  # bytes of room below which a part is not begun
-EFFORTS: Final = ((64e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
+EFFORTS: Final = ((128e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
 """Below which rate, in bytes a second: each takes up to a fifth of a core there; what is faster needs none."""
 HEADERS_BELOW: Final = 2.5e6
 """Bytes a second from which the headers of a flow that does not shrink are left as they are: they are 3 % of it, while
@@ -46,6 +46,7 @@ HEADERS_BELOW: Final = 2.5e6
 RATE_SHARE: Final = 1 / 1024  # of a packet in the average rate: what is hoped for while a rate is found must not count
 GAIN_SHARE: Final = 1 / 8  # of a packet in the average of what compression gains
 LEAST_GAIN: Final = 1.25  # from which queues are measured anew: headers alone gain less
+LONG_GROUP: Final = 2  # symbols
 SMALLEST_STREAMED: Final = 32  # bytes of payload
 MAX_SUSPECTS: Final = 1024
 
@@ -127,10 +128,13 @@ class Composer:
         """Packets refused by a full queue."""
         return self._queue.dropped
 
-    def add(self, packet: bytes, inner: Inner, *, rate: float, prompt_id: int, now: float) -> bytes | None:
+    def add(
+        self, packet: bytes, inner: Inner, *, rate: float, prompt_id: int, now: float, found: float | None = None
+    ) -> bytes | None:
         """Queues the packet, or returns its record when it is prompt: then it gets this id, or is dropped.
 
-        `rate` bytes a second bound the queue.
+        `rate` bytes a second bound the queue, what the path may carry; `found`, where that is less, is what it is
+        known to carry, and says how much effort is worth it.
         """
         flow = self._flows.find(inner, now, size=len(packet), rate=rate)
         if flow.is_tcp and not inner.is_pure_ack:
@@ -145,14 +149,14 @@ class Composer:
             return self._prompt(flow, packet, inner.protocol, prompt_id, now)
         if flow.is_tcp and len(packet) <= LARGEST_KEY and not flow.packets and self._queue.bytes:
             self._note_company(rate, now)
-        self._rate = rate
+        self._rate = rate if found is None else found
         self._usual_rate += (rate - self._usual_rate) * RATE_SHARE
         self._queue.push(flow, packet, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0, now=now)
         return None
 
-    def add_train(self, train: Train, inner: Inner, *, rate: float, now: float) -> None:
+    def add_train(self, train: Train, inner: Inner, *, rate: float, now: float, found: float | None = None) -> None:
         """Queues the segments of a train, as `add` does with packets that are not prompt."""
-        self._rate = rate
+        self._rate = rate if found is None else found
         flow = self._flows.find(inner, now)
         self._queue.push(flow, train, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0, now=now)
 
@@ -385,7 +389,10 @@ class Composer:
         """Adds (delta, payload) of packets that wait behind until they fill a symbol together; returns one that was
         taken from the queue and must be told by itself."""
         lane = flow.lane
-        room = self.largest_symbol * self._streams.ratio(lane.flow_id) - len(members[0][1])
+        room = self.largest_symbol * self._streams.ratio(lane.flow_id)
+        if self._queue.is_alone and not self.has_short_symbols:
+            room *= LONG_GROUP
+        room -= len(members[0][1])
         while flow.packets and room > 0 and len(members) < groups.MOST:
             packet = self._queue.pop(flow)
             packed = tcp.compress(lane.header, packet) if lane.header is not None else None

@@ -86,6 +86,7 @@ class Flow:
         "watch",
         "_hinted_to",
         "_level",
+        "_resent",
         "_seen",
     )
 
@@ -109,6 +110,7 @@ class Flow:
         self.standing = Standing(now)
         self.watch = Watch()
         self._hinted_to: int | None = None
+        self._resent: int | None = None  # waits to be sent again; what was lost since is no news to the sender
         self._level = 0.0
         self._seen = now
 
@@ -116,9 +118,10 @@ class Flow:
         """Marks or drops the oldest packet, that its sender may slow down; returns the bytes dropped, None for neither.
 
         As in TCP itself one loss is enough for a window of data, and what was sent again must not be lost again: only
-        what lies beyond all that was queued at the last hint.
+        what lies beyond all that was queued at the last hint, and when what that cost left once more. Until then the
+        sender is at its repair, and a second gap would let it run into its timeout.
         """
-        if not self.packets:
+        if not self.packets or self._resent is not None:
             return None
         if self.is_tcp:
             first, newest = _sequence(self.packets[0]), _sequence(self.packets[-1])
@@ -133,9 +136,20 @@ class Flow:
         self.queued_bytes -= len(packet)
         return len(packet)
 
+    def add_packet(self, packet: bytes | Train) -> None:
+        """Behind the others."""
+        if self._hinted_to is not None and self.packets:
+            sequence = _sequence(packet)
+            if is_behind(sequence, _sequence(self.packets[-1])):
+                self._resent = sequence
+        self.packets.append(packet)
+
     def take_packet(self) -> bytes:
         """The first packet, or the first segment of a train."""
         packet = self.packets[0]
+        if self._resent is not None and _sequence(packet) == self._resent:
+            self._resent = None
+            self._hinted_to = _sequence(self.packets[-1])
         if isinstance(packet, Train):
             segment = packet.next_packet()
             if not packet:
@@ -265,7 +279,7 @@ class FlowQueue:
             flow.is_in_turn = True
             flow.deficit = QUANTUM
             (self._old if flow.is_background else self._new).append(flow)
-        flow.packets.append(packet)
+        flow.add_packet(packet)
         flow.queued_bytes += size
         self.bytes += size
         return True
@@ -299,9 +313,14 @@ class FlowQueue:
         packet = flow.packets[0]
         return packet if isinstance(packet, Train) else None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other flow waits for its turn."""
+        return len(self._new) + len(self._old) == 1
+
     def take(self, flow: Flow, train: Train, count: int) -> list[bytes]:
         """Up to `count` plain segments of its train: where others wait, a few at once, which its next turns pay for."""
-        is_alone = len(self._new) + len(self._old) == 1
+        is_alone = self.is_alone
         before = len(train)
         bodies = train.take(count if is_alone else min(count, TRAIN_TURN))
         if not train:

@@ -163,8 +163,14 @@ class Sender:
 
     def queue_packet(self, packet: bytes, inner: Inner, now: float) -> None:
         """An inner packet wants to cross; it is dropped where its queue is full."""
+        congestion = self.congestion
         record = self.composer.add(
-            packet, inner, rate=self.congestion.likely_rate, prompt_id=self._prompts.next_id, now=now
+            packet,
+            inner,
+            rate=congestion.likely_rate,
+            found=congestion.rate,
+            prompt_id=self._prompts.next_id,
+            now=now,
         )
         if record is None:
             self._prompts.supersede(inner.key)
@@ -177,7 +183,7 @@ class Sender:
 
     def queue_train(self, train: Train, inner: Inner, now: float) -> None:
         """Segments of a TCP flow want to cross; those are dropped for which their queue has no room."""
-        self.composer.add_train(train, inner, rate=self.congestion.likely_rate, now=now)
+        self.composer.add_train(train, inner, rate=self.congestion.likely_rate, found=self.congestion.rate, now=now)
 
     def on_ack(self, ack: frames.Ack, now: float) -> None:
         """PeerError("ack") for packets that were never sent."""

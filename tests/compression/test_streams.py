@@ -112,6 +112,17 @@ def test_another_effort_waits_for_a_history_that_is_worth_less() -> None:
     assert begun == 4
 
 
+def test_a_history_is_not_given_up_for_a_little_more_effort() -> None:
+    streams = Streams(16)
+    begun = 0
+    for number in range(400):
+        effort = zstd.THOROUGH if number // 100 % 2 else zstd.GOOD
+        packed = streams.compress(1, text(number % 50), effort=effort, kind=Kind.WEB)
+        assert packed is not None
+        begun += packed[0]
+    assert begun == 1
+
+
 @pytest.mark.usefixtures("library")
 def test_a_bomb_is_refused() -> None:
     body = b"\0\0" + zstd.compressor(zstd.QUICK, b"").compress(bytes(10 << 20))

@@ -177,9 +177,14 @@ def test_lengths_say_nothing_of_a_cookie(mode: str, known: str, tries: list[str]
 
 
 def test_lengths_do_tell_a_secret_that_nothing_announces() -> None:
-    """What docs/security.md admits: the harness sees a leak where there is one, and none in the mode `headers`."""
+    """What docs/security.md admits: the harness sees a leak where there is one, and none in the mode `headers`.
+
+    At this rate: with other efforts the same guess is as good, but these tokens happen to share a rounded length.
+    """
     best = {
-        mode: guess_by_length(lambda chosen, mode=mode: reflection(Replay(MODES[mode]), chosen), "token=", TOKENS)
+        mode: guess_by_length(
+            lambda chosen, mode=mode: reflection(Replay(MODES[mode], rate=200e3), chosen), "token=", TOKENS
+        )
         for mode in MODES
     }
     print(best)

@@ -98,6 +98,41 @@ def test_text_that_waits_is_told_in_groups_and_takes_less() -> None:
     assert with_groups.sent_bytes < 0.95 * without.sent_bytes
 
 
+def largest_group(*, others: bool) -> int:
+    """Bytes of the longest record after a while, with or without another flow that waits as well."""
+    ends, rng = Ends(), random.Random(1)
+    words = [rng.randbytes(4).hex().encode() + b" " for _ in range(400)]
+    payloads = [b"".join(rng.choices(words, k=150))[:1344] for _ in range(64)]
+    ends.queue([segment(payload, sequence=1 + number * 1344) for number, payload in enumerate(payloads)])
+    if others:
+        ends.queue([segment(payload, sequence=1 + n * 1344, port=50_001) for n, payload in enumerate(payloads)])
+    longest = size = 0
+    for payload in iter(lambda: ends.composer.compose(MAX_SYMBOL), b""):
+        for record in records.decode(payload):
+            size = len(record.body) + (0 if record.is_first else size)
+            longest = max(longest, size)
+    return longest
+
+
+def test_a_group_is_longer_than_a_symbol_only_while_nobody_else_waits() -> None:
+    assert largest_group(others=False) > 1.5 * MAX_SYMBOL
+    assert largest_group(others=True) < 1.2 * MAX_SYMBOL
+
+
+def test_effort_follows_what_the_path_is_known_to_carry() -> None:
+    sizes = []
+    for found in (RATE, 1e6):
+        ends = Ends()
+        for number in range(20):
+            packet = segment(text(random.Random(number), 1344), sequence=1 + number * 1344)
+            parsed = inner.parse(packet)
+            assert parsed is not None
+            ends.composer.add(packet, parsed, rate=1e6, found=found, prompt_id=0, now=0.0)
+        ends.cross()
+        sizes.append(ends.sent_bytes)
+    assert sizes[0] < 0.9 * sizes[1]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_whatever_waits_comes_out_in_order_and_as_it_was(data: st.DataObject) -> None:
