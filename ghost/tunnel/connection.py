@@ -273,7 +273,7 @@ class Connection:
             if run:
                 datagrams += self.epochs.current.seal_run(run)
                 continue
-            deadline = self._acks.deadline if limit == MAX_DATAGRAM else None
+            deadline = self._ack_deadline(now) if limit == MAX_DATAGRAM else None
             packet = self.sender.next_plaintext(
                 now,
                 lambda: self._head(now),
@@ -385,7 +385,12 @@ class Connection:
         """Control frames, and an acknowledgement where a packet waits for one."""
         head = b"".join(self._control)
         is_small = self._limit < MAX_DATAGRAM
-        return head if is_small or self._acks.deadline is None else head + self._encode_ack(now)
+        return head if is_small or self._ack_deadline(now) is None else head + self._encode_ack(now)
+
+    def _ack_deadline(self, now: float) -> float | None:
+        """Until when an acknowledgement must leave that the next packet should carry."""
+        may_rest = self._acks.may_rest(now, interval=now - self.sender.last_eliciting)
+        return None if may_rest else self._acks.deadline
 
     def _encode_ack(self, now: float) -> bytes:
         first, bitmap = self._acks.state()

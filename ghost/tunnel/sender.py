@@ -313,6 +313,8 @@ class Sender:
         plaintext = b"".join(parts)
         if symbol is None:
             padding = min(self._pad(len(plaintext)), max(0, most - len(plaintext)))
+            if prompts and has_head and len(parts[0]) <= padding:
+                padding -= len(parts[0])  # what rides along hides the record's size as well
             plaintext += frames.padding(padding)
             self.padding_bytes += padding
             if not prompts:
