@@ -41,6 +41,7 @@ TRUST: Final = 10.0  # seconds without a queue after which a path may carry twic
 LIFETIME: Final = 1.0  # seconds beyond four round trips: a DNS client asks again after one, a voice frame is worthless
 MAX_WAITING_BYTES: Final = 256 << 10
 MAX_IN_FLIGHT: Final = 4096
+MOST_AGAIN: Final = 64  # records that go again at once when the peer has moved: a second of a call
 
 
 def copies_for(loss: float, burst: float) -> int:
@@ -233,6 +234,13 @@ class PromptSender:
         """Its fate is unknown for too long: send once more, ahead of the verdict."""
         record = self._records.get(prompt_id)
         if record is not None and record not in self._waiting:
+            self.put_back(record)
+
+    def on_path_change(self) -> None:
+        """What is under way left for where the peer was: it goes once more, oldest first, the newest of it."""
+        waiting = {record.prompt_id for record in self._waiting}
+        awaited = [each for each in self._records.values() if each.in_flight and each.prompt_id not in waiting]
+        for record in reversed(awaited[-MOST_AGAIN:]):
             self.put_back(record)
 
     def is_stale_soon(self, prompt_id: int) -> bool:

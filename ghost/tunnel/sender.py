@@ -259,10 +259,12 @@ class Sender:
                 self._prompts.resend(prompt_id)
 
     def on_path_change(self) -> None:
-        """The peer moved: delays and rates of the old path say nothing about the new one."""
+        """The peer moved: delays and rates of the old path say nothing about the new one, and what was small and
+        urgent goes to it once more."""
         self.congestion.on_path_change()
         self.rtt.on_path_change()
         self.sizes.path_mtu.on_path_change()
+        self._prompts.on_path_change()
 
     def limit(self, max_rate: float | None) -> None:
         """As CongestionControl.limit."""

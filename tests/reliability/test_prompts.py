@@ -21,6 +21,7 @@ from ghost.reliability.prompts import (
     MAX_IN_FLIGHT,
     MAX_WAITING_BYTES,
     MEASURED_SECONDS,
+    MOST_AGAIN,
     RESIDUAL,
     TRUST,
     CarriedRate,
@@ -252,3 +253,23 @@ def test_what_a_path_carries_bounds_its_copies_whatever_its_rate_is_guessed_at()
         sent += sent_between(sender, start=now, end=now + 0.019, copies=8)
     copies = (len(sent) - 1000) * (size + COPY_OVERHEAD)
     assert 0 < copies <= 8000 * BUDGET_SHARE * (20 + BUDGET_SECONDS) + RATE * BUDGET_SHARE * BUDGET_SECONDS
+
+
+def test_after_a_move_what_is_under_way_goes_once_more_in_its_order_and_before_the_rest() -> None:
+    sender = pushed(b"a", b"b", b"c")
+    sent_between(sender, start=1.0, end=1.01, copies=1)
+    sender.on_acked(1)
+    sender.push(b"d", now=1.1, stale_key=None)
+    sender.on_path_change()
+    assert [prompt_id for _, prompt_id in sent_between(sender, start=1.1, end=1.2, copies=1)] == [0, 2, 3]
+    sender.on_path_change()
+    sender.on_path_change()
+    assert [prompt_id for _, prompt_id in sent_between(sender, start=1.2, end=1.3, copies=1)] == [0, 2, 3]
+
+
+def test_after_a_move_only_the_newest_of_many_go_again() -> None:
+    sender = pushed(*[b"x"] * 200)
+    sent_between(sender, start=1.0, end=1.01, copies=1)
+    sender.on_path_change()
+    again = [prompt_id for _, prompt_id in sent_between(sender, start=1.1, end=1.2, copies=1)]
+    assert again == list(range(200 - MOST_AGAIN, 200))
