@@ -117,7 +117,12 @@ class AckTracker:
     def may_rest(self, now: float, *, interval: float) -> bool:
         """Whether the packet that leaves now need not carry it: nothing is missing, and where a packet leaves every
         `interval` seconds another comes before the deadline. A ping every 50 ms is told of in every third."""
-        return self._is_patient and self.deadline is not None and self.deadline - now > LIKELY * interval and self.run() > 0
+        return (
+            self._is_patient
+            and self.deadline is not None
+            and self.deadline - now > LIKELY * interval
+            and self.run() > 0
+        )
 
     def on_sent(self) -> None:
         """An acknowledgement with that state has left."""

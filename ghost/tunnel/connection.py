@@ -20,16 +20,18 @@ from typing import Any, Final
 
 from ghost.compression.agreement import Agreement
 from ghost.compression.trains import SuperPacket, Train
-from ghost.constants import INNER_MTU, MAX_DATAGRAM
+from ghost.constants import INNER_MTU, MAX_DATAGRAM, PACKET_OVERHEAD
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
 from ghost.obfuscation.padding import Profile
 from ghost.reliability.acks import AckTracker
+from ghost.reliability.dispersion import Dispersion
 from ghost.tunnel.composer import Composer
 from ghost.tunnel.epochs import Epoch, Epochs
 from ghost.tunnel.events import Address
 from ghost.tunnel.receiver import Receiver
 from ghost.tunnel.sender import Sender
+from ghost.tunnel.sizes import WIRE_HEADERS
 from ghost.wire import frames
 from ghost.wire.clamp import clamp_mss
 from ghost.wire.inner import TCP, Inner
@@ -84,7 +86,9 @@ class Connection:
         self._is_server = is_server
         self._rng = rng
         self._replay = ReplayWindow()
-        self._packet_number = -1  # of the packet that is being read
+        self._packet_number = -1  # of the packet that is being read, and
+        self._packet_size = 0  # its bytes on the path
+        self._dispersion = Dispersion()
         self._acks = AckTracker()
         self._full_ack_at = now
         self._postponed: tuple[frames.BriefAck, float] | None = None  # and when it came
@@ -188,7 +192,7 @@ class Connection:
     def _take(self, packet_number: int, plaintext: bytes, now: float) -> None:
         """What an authentic, fresh packet says."""
         self._catch_up()
-        self._packet_number = packet_number
+        self._packet_number, self._packet_size = packet_number, len(plaintext) + PACKET_OVERHEAD + WIRE_HEADERS
         # Nearly every packet of a transfer is a symbol and nothing else: it needs no list of frames and no table.
         is_eliciting = is_symbol = frames.is_symbol(plaintext)
         is_urgent = is_patient = False
@@ -473,6 +477,11 @@ class Connection:
     def _on_prompt(self, frame: frames.Prompt, now: float) -> None:
         self.epochs.current.has_carried_data = True
         self.receiver.on_prompt(frame, self._packet_number)
+        number, size = self._packet_number, self._packet_size
+        self._dispersion.on_prompt(frame.prompt_id, packet_number=number, size=size, now=now)
+        rate = self._dispersion.rate_to_tell(now)
+        if rate is not None:
+            self._queue_control(frames.encode_pace(rate), is_eliciting=False)
 
     def _on_near_prompt(self, frame: frames.NearPrompt, now: float) -> None:
         self.epochs.current.has_carried_data = True
@@ -488,12 +497,15 @@ class Connection:
     def _on_lost(self, frame: frames.Lost, now: float) -> None:
         self.sender.composer.on_lost(frame)
 
+    def _on_pace(self, frame: frames.Pace, now: float) -> None:
+        self.sender.on_pace(frame.rate, now)
+
     def _on_close(self, frame: frames.Close, now: float) -> None:
         self.closed_by_peer = frames.CLOSE_REASONS.get(frame.reason, "unknown reason")
 
 
 _PATIENT: Final = frozenset((frames.PatientSymbol, frames.Patient))
-_SILENT: Final = frozenset((frames.Ack, frames.BriefAck, frames.Close))  # ask for no acknowledgement
+_SILENT: Final = frozenset((frames.Ack, frames.BriefAck, frames.Pace, frames.Close))  # ask for no acknowledgement
 _HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
     frames.Ping: Connection._on_nothing,
     frames.Ack: Connection._on_ack,
@@ -508,5 +520,6 @@ _HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
     frames.Challenge: Connection._on_challenge,
     frames.Response: Connection._on_response,
     frames.Lost: Connection._on_lost,
+    frames.Pace: Connection._on_pace,
     frames.Close: Connection._on_close,
 }

@@ -266,6 +266,10 @@ class Sender:
         self.sizes.path_mtu.on_path_change()
         self._prompts.on_path_change()
 
+    def on_pace(self, rate: int, now: float) -> None:
+        """The peer saw what left together arrive at so many bytes a second."""
+        self._prompts.carried.on_pace(rate, now)
+
     def limit(self, max_rate: float | None) -> None:
         """As CongestionControl.limit."""
         self.congestion.limit(max_rate)

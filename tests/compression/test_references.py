@@ -160,7 +160,9 @@ def test_a_flow_of_echoes_defines_anew_when_its_differences_grow(make_echo: Make
     references, memory = References(), PromptMemory()
     heads = []
     for number in range(600):
-        record = references.compress(make_echo(bytes(56), ident_pair=(1, number)), 1, memory, prompt_id=number, now=number * REDEFINE_AFTER)
+        record = references.compress(
+            make_echo(bytes(56), ident_pair=(1, number)), 1, memory, prompt_id=number, now=number * REDEFINE_AFTER
+        )
         references.on_acked(number)
         heads.append(record[0] & records.ENCODING_MASK)
     assert heads[:2] == [Encoding.ALONE, Encoding.ALONE_DEFINE]

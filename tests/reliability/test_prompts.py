@@ -112,8 +112,30 @@ def test_copies_stay_within_their_share_of_a_thin_path() -> None:
         sender.push(bytes(size), now=now, stale_key=None)
         sent += sent_between(sender, start=now, end=now + 0.019, copies=8, rate=rate)
     copies = (len(sent) - 1000) * (size + COPY_OVERHEAD)
-    budget = rate * BUDGET_SHARE
-    assert 0.8 * budget * 20 <= copies <= budget * (20 + BUDGET_SECONDS) + size + COPY_OVERHEAD
+    budget = rate * BUDGET_SHARE / 2  # the first transmissions take the other half
+    assert 0.8 * budget * 20 <= copies <= budget * (20 + 2 * BUDGET_SECONDS) + size + COPY_OVERHEAD
+
+
+def test_first_transmissions_are_paid_from_the_same_share() -> None:
+    sender, size, rate = PromptSender(0.0), 60, 16_000.0
+    sent = []
+    for step in range(400):
+        now = 1.0 + step * 0.1
+        sender.push(bytes(size), now=now, stale_key=None)
+        sent += sent_between(sender, start=now, end=now + 0.09, copies=8, rate=rate)
+    bytes_per_second = len(sent) * (size + COPY_OVERHEAD) / 40
+    assert 0.9 * rate * BUDGET_SHARE <= bytes_per_second <= 1.05 * rate * BUDGET_SHARE
+    assert len(sent) > 2 * 400
+
+
+def test_a_peer_that_says_how_thin_the_path_is_bounds_copies_until_it_is_trusted_again() -> None:
+    carried = CarriedRate()
+    carried.on_pace(8_000, 5.0)
+    assert carried.rate == 8_000
+    carried.update(has_queue=False, sent=0, arrived=0, loss=0.0, now=5.0 + TRUST * 0.9)
+    assert carried.rate == 8_000
+    carried.update(has_queue=False, sent=0, arrived=0, loss=0.0, now=5.0 + TRUST * 1.1)
+    assert carried.rate == 16_000
 
 
 def test_a_lost_record_is_sent_again_only_when_no_copy_is_under_way() -> None:
