@@ -91,7 +91,7 @@ class Connection:
         self._dispersion = Dispersion()
         self._acks = AckTracker()
         self._full_ack_at = now
-        self._postponed: tuple[frames.BriefAck, float] | None = None  # and when it came
+        self._postponed: tuple[frames.Ack | frames.BriefAck, float] | None = None  # and when it came
         self._control: list[bytes] = []
         self._is_control_eliciting = False
         self._keepalive_at = now + self._keepalive_interval()
@@ -443,21 +443,24 @@ class Connection:
     def _on_nothing(self, frame: frames.Ping | frames.Patient, now: float) -> None:
         pass
 
-    def _on_ack(self, frame: frames.Ack, now: float) -> None:
-        self.sender.on_ack(frame, now)
-
-    def _on_brief_ack(self, frame: frames.BriefAck, now: float) -> None:
+    def _on_ack(self, frame: frames.Ack | frames.BriefAck, now: float) -> None:
         self._catch_up()
         if self.sender.may_book_later(frame):
             self._postponed = frame, now
         else:
+            self._book(frame, now)
+
+    def _book(self, frame: frames.Ack | frames.BriefAck, now: float) -> None:
+        if isinstance(frame, frames.BriefAck):
             self.sender.on_brief_ack(frame, now)
+        else:
+            self.sender.on_ack(frame, now)
 
     def _catch_up(self) -> None:
         """What was postponed in this turn."""
         if self._postponed is not None:
             (frame, at), self._postponed = self._postponed, None
-            self.sender.on_brief_ack(frame, at)
+            self._book(frame, at)
 
     def _on_symbol(self, frame: frames.Symbol, now: float) -> None:
         self.epochs.current.has_carried_data = True
@@ -509,7 +512,7 @@ _SILENT: Final = frozenset((frames.Ack, frames.BriefAck, frames.Pace, frames.Clo
 _HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
     frames.Ping: Connection._on_nothing,
     frames.Ack: Connection._on_ack,
-    frames.BriefAck: Connection._on_brief_ack,
+    frames.BriefAck: Connection._on_ack,
     frames.Symbol: Connection._on_symbol,
     frames.PatientSymbol: Connection._on_patient_symbol,
     frames.Piece: Connection._on_piece,

@@ -236,12 +236,14 @@ class Sender:
             now,
         )
 
-    def may_book_later(self, ack: frames.BriefAck) -> bool:
+    def may_book_later(self, ack: frames.Ack | frames.BriefAck) -> bool:
         """Whether nothing that is sent next depends on it: nothing waits, no symbol is under way, and it is sound."""
         if self.composer.has_data or len(self._window) or self.probing.owed or self._prompts.has_waiting:
             return False
         near = self._next_packet_number
-        return expand(ack.largest, bits=frames.BRIEF_BITS, near=near) < near
+        if isinstance(ack, frames.BriefAck):
+            return expand(ack.largest, bits=frames.BRIEF_BITS, near=near) < near
+        return expand(ack.first, bits=frames.PACKET_NUMBER_BITS, near=near) + ack.packets.bit_length() <= near
 
     def handle_timeout(self, now: float) -> None:
         loss_time = self._in_flight.next_loss_time(self.rtt.smoothed)
