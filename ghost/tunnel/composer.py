@@ -127,6 +127,16 @@ class Composer:
         """Packets refused by a full queue."""
         return self._queue.dropped
 
+    @property
+    def refused(self) -> int:
+        """Packets for which their queue had no room."""
+        return self._queue.refused
+
+    def refuse(self) -> None:
+        """Counts a packet that was not even looked at, because its queue has no room."""
+        self._queue.dropped += 1
+        self._queue.refused += 1
+
     def add(self, packet: bytes, inner: Inner, *, rate: float, prompt_id: int, now: float) -> bytes | None:
         """Queues the packet, or returns its record when it is prompt: then it gets this id, or is dropped.
 

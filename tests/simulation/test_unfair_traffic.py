@@ -121,3 +121,27 @@ def test_a_scan_that_a_thin_link_cannot_carry_takes_one_share_of_it() -> None:
     assert others.lost == 0
     assert others.delay < alone.delay + 0.25
     assert others.goodput > 0.25 * alone.goodput
+
+
+def test_a_flood_is_not_looked_at_again_while_its_queue_has_no_room() -> None:
+    pair = Pair(parse("rate=10mbit,delay=20ms"), seed=1)
+    pair.run_until_connected()
+    pair.run(0.5)
+    assert pair.address is not None
+    flooded, other = (packets.udp((GATEWAY, port), (pair.address, 6000), bytes(1000)) for port in (5000, 5001))
+    server = pair.server
+    queued = server.snapshot(pair.now)["peers"][0]["inner_sent_bytes"]
+    for _ in range(1000):
+        server.send_packet(flooded, pair.now)
+    (peer,) = server.snapshot(pair.now)["peers"]
+    looked_at = (peer["inner_sent_bytes"] - queued) // len(flooded)
+    assert looked_at + peer["queue_dropped_packets"] == 1001, "all are counted, the first refused one twice"
+    before = peer["queue_dropped_packets"]
+    server.send_packet(other, pair.now)
+    (peer,) = server.snapshot(pair.now)["peers"]
+    assert peer["queue_dropped_packets"] == before, "another flow of the same client has its own queue"
+    pair.now += 1.0
+    server.datagrams_to_send(pair.now)
+    server.send_packet(flooded, pair.now)
+    (peer,) = server.snapshot(pair.now)["peers"]
+    assert peer["queue_dropped_packets"] == before, "after a turn there is room"
