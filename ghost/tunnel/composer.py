@@ -72,6 +72,7 @@ class Composer:
         "largest_symbol",
         "saved_by_headers",
         "saved_by_payload",
+        "staged",
         "_behind",
         "_company_until",
         "_compressor",
@@ -96,6 +97,8 @@ class Composer:
         self.saved_by_headers = 0
         """Bytes, as below."""
         self.saved_by_payload = 0
+        self.staged = 0
+        """Packets made ready one by one so far: what a turn's work is made of where they are small."""
         self._behind: deque[_Staged] = deque()
         """Taken with the one whose turn it is, and what could not be told with it."""
         self._company_until = 0.0
@@ -293,6 +296,7 @@ class Composer:
         waiting, flow = self._queue.bytes, self._queue.head()
         if flow is None:
             return None
+        self.staged += 1
         train = self._queue.train(flow)
         packet = self._queue.pop(flow)
         if self._has_headers:

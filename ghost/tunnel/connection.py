@@ -37,6 +37,9 @@ from ghost.wire.clamp import clamp_mss
 from ghost.wire.inner import TCP, Inner
 
 MAX_BATCH: Final = 64  # datagrams a turn: bounds the time until the socket is read again
+MAX_STAGED: Final = 128
+"""Inner packets a turn, beyond which no further datagram is filled: twenty small ones fit one, and a flood of them
+would keep everybody else waiting for 10 ms."""
 KEEPALIVE: Final = 20.0  # seconds, up to 25 with jitter; NATs forget UDP after 30 s in the worst case (RFC 4787)
 KEEPALIVE_SPREAD: Final = 5.0
 NUDGE_AFTER: Final = 1.0
@@ -272,7 +275,9 @@ class Connection:
         if self._postponed is not None and not self.sender.has_prompts:
             self._catch_up()
         datagrams: list[bytes] = []
-        while len(datagrams) < MAX_BATCH and (limit := self._limit):
+        composer = self.sender.composer
+        most_staged = composer.staged + MAX_STAGED
+        while len(datagrams) < MAX_BATCH and composer.staged < most_staged and (limit := self._limit):
             run = self._next_run(now, MAX_BATCH - len(datagrams))
             if run:
                 datagrams += self.epochs.current.seal_run(run)

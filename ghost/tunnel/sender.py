@@ -472,7 +472,7 @@ class Sender:
     def _take_prompts(self, parts: list[bytes], room: int, now: float) -> tuple[tuple[int, ...], int]:
         """Appends the prompt records that fit; returns their ids and the room left."""
         ids: list[int] = []
-        loss, burst = self._loss(), self.loss_rate.burst
+        loss, burst = max(self._loss(), self.loss_rate.cautious), self.loss_rate.burst
         copies, is_spaced = copies_for(loss, burst), is_bursty(loss, burst) or self.congestion.delay.is_noisy
         while (record := self._prompts.next_record(now, self.rtt.smoothed)) is not None:
             frame = self.composer.prompt_frame(record.prompt_id, record.data, is_near=record.is_near)
