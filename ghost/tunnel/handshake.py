@@ -31,7 +31,9 @@ PROLOGUE: Final = b"GhostTunnel 1"
 INITIATION, RESPONSE = b"\1", b"\2"
 
 FIRST_REPEAT: Final = 0.05  # seconds
-REPEAT_GROWTH: Final = 1.2
+REPEAT_GROWTH: Final = 1.08
+"""Bursts of losses pass by packets, not by time, and asking is all that a client sends: with 1.2 the slowest of 100
+simulated seeds took 39 s to connect where 20 % are lost in bursts of 8, and takes 5 s now."""
 LONGEST_REPEAT: Final = 5.0  # seconds: a server that is away for hours costs 100 bytes a second at most
 JITTER: Final = 0.25  # share of the interval, either way: a fixed schedule is a signature
 REPLIES_REMEMBERED: Final = 256

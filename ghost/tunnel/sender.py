@@ -618,8 +618,11 @@ class Sender:
             missing=self._window.unknown_settled,
             rank=ack.rank,
             late=self._in_flight.lateness * awaited,
+            floor=self._window.floor,
+            srtt=self.rtt.smoothed,
             arrived=arrived,
             redundant=ack.redundant,
+            loss=self._loss(),
             is_app_limited=newest.is_app_limited and not self._is_thin(),
             now=now,
         )

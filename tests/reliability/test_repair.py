@@ -5,16 +5,27 @@ from __future__ import annotations
 import pytest
 
 from ghost.constants import FULL_PACKET, MAX_MEMBERS
-from ghost.reliability.repair import LEAST_LOSS, LEAST_WINDOW, MARGIN_MOST, RepairPolicy, coding_window
+from ghost.reliability.repair import (
+    LEAST_LOSS,
+    LEAST_WINDOW,
+    MARGIN_MOST,
+    URGENT_AFTER,
+    WASTE_MOST,
+    RepairPolicy,
+    coding_window,
+    waste,
+)
 
 MEGABIT = 125_000.0  # bytes a second
 
 
-def told(policy: RepairPolicy, *, missing: int, rank: int = 0, late: float = 0.0) -> None:
-    """News of the newest packet sent."""
+def told(
+    policy: RepairPolicy, *, missing: int, rank: int = 0, late: float = 0.0, floor: int = 1, now: float = 0.0
+) -> None:
+    """News of the newest packet sent, over a round trip of 0.1 s."""
     policy.on_ack(
-        sources=policy.sources, repairs=policy.repairs, missing=missing, rank=rank, late=late,
-        arrived=10, redundant=0, is_app_limited=False, now=0.0,
+        sources=policy.sources, repairs=policy.repairs, missing=missing, rank=rank, late=late, floor=floor, srtt=0.1,
+        arrived=10, redundant=0, loss=0.3, is_app_limited=False, now=now,
     )  # fmt: skip
 
 
@@ -62,7 +73,31 @@ def test_what_is_too_much_lowers_the_margin_however_few_packets_an_interval_has(
         arrived += arrivals
         redundant = int(arrived * share)
         policy.on_ack(
-            sources=0, repairs=0, missing=0, rank=0, late=0.0,
-            arrived=arrivals, redundant=redundant, is_app_limited=False, now=interval * 0.3,
+            sources=0, repairs=0, missing=0, rank=0, late=0.0, floor=0, srtt=0.1,
+            arrived=arrivals, redundant=redundant, loss=0.3, is_app_limited=False, now=interval * 0.3,
         )  # fmt: skip
     assert policy.margin == pytest.approx(way * MARGIN_MOST, abs=0.1)
+
+
+def test_more_is_sent_for_what_repairs_have_failed_to_mend_before() -> None:
+    def repairs_due(*, missing: int, floor: int) -> int:
+        policy = RepairPolicy(0.0)
+        policy.margin, policy.sources = 0.0, 100
+        told(policy, missing=4, floor=7)
+        policy.sources += 50  # sent since
+        told_sources = policy.sources
+        told(policy, missing=missing, floor=floor, now=URGENT_AFTER * 0.1 + 0.001)
+        policy.sources = told_sources + 50
+        while policy.is_repair_due(0.3, is_app_limited=False):
+            policy.repairs += 1
+        return policy.repairs
+
+    usual = repairs_due(missing=4, floor=8)
+    assert repairs_due(missing=4, floor=7) > usual + 3
+    assert repairs_due(missing=0, floor=7) < usual, "an idle connection's floor stands still as well"
+
+
+def test_goodput_is_worth_more_than_delay_where_little_is_lost() -> None:
+    wasted = [waste(loss) for loss in (0.0, 0.1, 0.2, 0.3, 0.5)]
+    assert wasted == sorted(wasted)
+    assert wasted[0] < wasted[-1] == WASTE_MOST
