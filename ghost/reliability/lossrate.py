@@ -22,8 +22,6 @@ SPARSE_MEMORY: Final = 1024
 """Packets since the last loss for which redundancy is still worth its bytes there: at 1 % the estimate would else fall
 below its threshold now and then, and a lost key takes a round trip more."""
 
-FIRST_NEWS: Final = 8  # packets whose fate is known, before which what must not be lost is sent as on
-BAD_LINK: Final = 0.2  # a link that loses so much; where more is assumed, a thin one is flooded before it is known
 YOUNG: Final = 64
 """Packets up to which the estimate may be too low by its own deviation. Simulated at 30 and 50 % loss, of the pings
 that came late in 20 seconds 9 of 22 and 13 of 18 were among the first fifty."""
@@ -58,8 +56,6 @@ class LossRate:
     @property
     def cautious(self) -> float:
         """What the rate may well be while little is known; 0 where nothing speaks for more than `rate`."""
-        if self._samples < FIRST_NEWS:
-            return max(self.rate, BAD_LINK)
         if self._lost_at is None or self._samples >= YOUNG:
             return 0.0
         return self.rate + sqrt(self.rate * (1 - self.rate) / (self._samples + PRIOR_WEIGHT))
