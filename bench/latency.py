@@ -2,12 +2,14 @@
 
 sudo .venv/bin/python bench/latency.py                                    everything: a quarter of an hour for a seed
 sudo .venv/bin/python bench/latency.py --case ping30 --case requests --seeds 3 --tunnel ghosttunnel
+sudo .venv/bin/python bench/latency.py --resume                           goes on where it was interrupted
+sudo .venv/bin/python bench/latency.py --before build/bench/former.jsonl  draws what was found then beside it
 
 Two namespaces, our own bad link between them (ghost.runtime.link), the tunnels of bench/throughput.py. The table has
 the median over the seeds and what is asked of it; `p50` and `p99` are beyond the path's own round trip, and what was
-lost counts as endlessly late. Histograms go to build/bench/latency.png where matplotlib is. Bringing up is measured in
-virtual time, over many seeds, and from the start of the program on real kernels. Exit code 1 where something misses
-what is asked.
+lost counts as endlessly late. Each run is a line of build/bench/latency.jsonl as soon as it is done. Histograms go to
+build/bench/latency.png where matplotlib is. Bringing up is measured in virtual time, over many seeds, and from the
+start of the program on real kernels. Exit code 1 where something misses what is asked.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from throughput import TUNNELS, Tunnel
@@ -35,6 +37,7 @@ from ghost.simulation.pair import Pair
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "build" / "bench" / "latency.png"
+RECORD = OUTPUT.with_suffix(".jsonl")
 PROGRAM = (sys.executable, str(ROOT / "ghosttunnel.py"))
 TRAFFIC = module_command("ghost.runtime.traffic")
 PEOPLE = (sys.executable, str(ROOT / "bench" / "latency_traffic.py"))
@@ -46,8 +49,10 @@ REQUESTS_LIMIT = 60  # seconds in which the hundred are begun: where each takes 
 STREAM_PORT, PEOPLE_PORT = 5001, 5002
 WARM_UP = 3.0  # seconds in which rates are found
 SIMULATED_SEEDS = 100
+SET_UP = 6.0  # seconds that namespaces, a tunnel and its end take, about
 
 Figures = dict[str, float]
+Found = dict[tuple[str, str], list["Run"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,35 +77,76 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`asked`: at most that much of a figure, or at least where it is negative."""
+    """`asked`: at most that much of a figure, or at least where it is negative.
+
+    `spans` times the seconds of a measurement, and at most `more` seconds, are what a run takes.
+    """
 
     name: str
     link: str
     measure: Callable[[Place], Run]
     asked: Figures
+    spans: float = 1.0
+    more: float = 3.0
 
 
 def main() -> int:
     options = _options()
     stop = Interruption()
+    record = _read(RECORD, options.secs) if options.resume else {}
+    if not options.resume:
+        RECORD.parent.mkdir(parents=True, exist_ok=True)
+        RECORD.unlink(missing_ok=True)
     tunnels = [tunnel for tunnel in TUNNELS if tunnel.name in options.tunnel]
-    found: dict[tuple[str, str], list[Run]] = {}
-    for case in CASES:
-        if options.case and case.name not in options.case:
+    cases = [case for case in CASES if not options.case or case.name in options.case]
+    plan = [(case, tunnel, seed) for case in cases for seed in range(1, options.seeds + 1) for tunnel in tunnels]
+    left = [each for each in plan if (each[0].name, each[1].name, each[2]) not in record]
+    for at, (case, tunnel, seed) in enumerate(left):
+        minutes = sum(_length(each, options.secs) for each, _, _ in left[at:]) / 60
+        print(f"{case.name}, {tunnel.name}, seed {seed}: {len(left) - at} runs, {minutes:.0f} min", file=sys.stderr)
+        try:
+            run = _run(case, tunnel, seed, options.secs, stop)
+        except GhostError as error:
+            print(f"{case.name}, {tunnel.name}, seed {seed}: {error}", file=sys.stderr)
             continue
-        for seed in range(1, options.seeds + 1):
-            for tunnel in tunnels:
-                try:
-                    run = _run(case, tunnel, seed, options.secs, stop)
-                except GhostError as error:
-                    print(f"{case.name}, {tunnel.name}, seed {seed}: {error}", file=sys.stderr)
-                    continue
-                found.setdefault((case.name, tunnel.name), []).append(run)
+        record[case.name, tunnel.name, seed] = run
+        with RECORD.open("a") as lines:
+            told = {"case": case.name, "tunnel": tunnel.name, "seed": seed, "secs": options.secs, **asdict(run)}
+            lines.write(json.dumps(told) + "\n")
+    keys = [(case.name, tunnel.name, seed) for case, tunnel, seed in plan]
+    found = _by_case({key: record[key] for key in keys if key in record})
     if not options.case or "up50" in options.case:
         found["up50", "ghosttunnel"] = [_bring_up(options.starts, stop)]
     misses = _print(found)
-    _draw(found)
+    before = _by_case(_read(options.before, None)) if options.before else {}
+    former = {(case, f"{name} before"): runs for (case, name), runs in before.items() if name == "ghosttunnel"}
+    _draw(found | {key: runs for key, runs in former.items() if (key[0], "ghosttunnel") in found})
     return 1 if misses else 0
+
+
+def _length(case: Case, secs: int) -> float:
+    """Seconds that a run takes, about."""
+    return SET_UP + case.spans * secs + case.more
+
+
+def _read(path: Path, secs: int | None) -> dict[tuple[str, str, int], Run]:
+    """The runs of a record, those of so many seconds only if told; an unfinished line is none."""
+    runs: dict[tuple[str, str, int], Run] = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        if secs is None or told["secs"] == secs:
+            runs[told["case"], told["tunnel"], told["seed"]] = Run(told["figures"], told["times"])
+    return runs
+
+
+def _by_case(runs: dict[tuple[str, str, int], Run]) -> Found:
+    found: Found = {}
+    for (case, tunnel, _), run in runs.items():
+        found.setdefault((case, tunnel), []).append(run)
+    return found
 
 
 def _options() -> argparse.Namespace:
@@ -111,6 +157,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--secs", type=int, default=20, help="of each measurement; 60 for typing")
     parser.add_argument("--starts", type=int, default=3, help="of real programs at 50 %% loss")
     parser.add_argument("--tunnel", action="append", choices=["ghosttunnel", "wireguard-go"])
+    parser.add_argument("--resume", action="store_true", help="keep the runs that are in the record, and do the others")
+    parser.add_argument("--before", type=Path, metavar="RECORD", help="a former record, to be drawn beside this one")
     options = parser.parse_args()
     options.tunnel = options.tunnel or ["ghosttunnel", "wireguard-go"]
     return options
@@ -292,18 +340,19 @@ def _finite(times: Iterable[float]) -> list[float]:
 
 
 LOSS = "rate=10mbit,delay=50ms,loss={}%"
+TWO_TRANSFERS = (2.0, 2 * WARM_UP)
 CASES = (
     Case("ping30", LOSS.format(30), _pings, {"lost_%": 0, "p50_ms": 3, "p99_ms": 20}),
     Case("ping50", LOSS.format(50), _pings, {"lost_%": 0.5, "p99_ms": 120}),
     Case("burst20", LOSS.format(20) + ",burst=8", _pings, {"lost_%": 0.5}),
-    Case("down20", LOSS.format(20), _download, {"p99_ms": 40, "of_bulk_alone": -0.9}),
-    Case("up20", LOSS.format(20), _upload, {"p99_ms": 40, "of_bulk_alone": -0.9}),
-    Case("clean", "rate=20mbit,delay=25ms", _download, {"p99_ms": 15}),
-    Case("cleanup", "rate=20mbit,delay=25ms", _upload, {"p99_ms": 15}),
-    Case("thin256", "rate=256kbit,delay=150ms,queue=400ms,loss=10%", _download, {"p99_ms": 120}),
-    Case("requests", LOSS.format(20), _requests, {"median_rtt": 3.5, "p95_rtt": 5.5}),
+    Case("down20", LOSS.format(20), _download, {"p99_ms": 40, "of_bulk_alone": -0.9}, *TWO_TRANSFERS),
+    Case("up20", LOSS.format(20), _upload, {"p99_ms": 40, "of_bulk_alone": -0.9}, *TWO_TRANSFERS),
+    Case("clean", "rate=20mbit,delay=25ms", _download, {"p99_ms": 15}, *TWO_TRANSFERS),
+    Case("cleanup", "rate=20mbit,delay=25ms", _upload, {"p99_ms": 15}, *TWO_TRANSFERS),
+    Case("thin256", "rate=256kbit,delay=150ms,queue=400ms,loss=10%", _download, {"p99_ms": 120}, *TWO_TRANSFERS),
+    Case("requests", LOSS.format(20), _requests, {"median_rtt": 3.5, "p95_rtt": 5.5}, 0.0, REQUESTS_LIMIT),
     Case("call30", LOSS.format(30), _call, {"in_time_%": -99}),
-    Case("typing", LOSS.format(30), _typing, {"worst_ms": 300}),
+    Case("typing", LOSS.format(30), _typing, {"worst_ms": 300}, 3.0),
     Case("wire0", "rate=10mbit,delay=50ms", _wire, {"wire": 1.6}),
     Case("wire30", LOSS.format(30), _wire, {"wire": 8.5}),
 )
@@ -313,7 +362,7 @@ UP_ASKED = {"p90_s": 1.0}
 # ---- the answer -------------------------------------------------------------------------------------------------
 
 
-def _print(found: dict[tuple[str, str], list[Run]]) -> int:
+def _print(found: Found) -> int:
     """The table; returns how many figures of ours miss what is asked."""
     misses = 0
     asked_of = {case.name: case.asked for case in CASES} | {"up50": UP_ASKED}
@@ -337,11 +386,11 @@ def _print(found: dict[tuple[str, str], list[Run]]) -> int:
     return misses
 
 
-def _names(found: dict[tuple[str, str], list[Run]], case: str) -> list[str]:
+def _names(found: Found, case: str) -> list[str]:
     return [name for (each, _), runs in found.items() if each == case for run in runs for name in run.figures]
 
 
-def _draw(found: dict[tuple[str, str], list[Run]]) -> None:
+def _draw(found: Found) -> None:
     try:
         import matplotlib
     except ImportError:
@@ -376,7 +425,7 @@ def _draw(found: dict[tuple[str, str], list[Run]]) -> None:
     print(f"drawn in {OUTPUT.relative_to(ROOT)}")
 
 
-def _runs(found: dict[tuple[str, str], list[Run]], case: str) -> list[Run]:
+def _runs(found: Found, case: str) -> list[Run]:
     return [run for (each, _), runs in found.items() if each == case for run in runs]
 
 

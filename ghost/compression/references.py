@@ -40,7 +40,7 @@ class Reference:
     `owner` is the flow that builds on it.
     """
 
-    __slots__ = ("number", "growth", "header", "prompt_id", "owner")
+    __slots__ = ("number", "growth", "header", "least", "prompt_id", "owner")
 
     def __init__(
         self, number: int, header: Any, growth: tcp.Slopes | None, *, prompt_id: int, owner: PromptMemory
@@ -49,6 +49,8 @@ class Reference:
         self.number = number
         self.growth = growth
         self.header = header
+        self.least = 0xFF
+        """Bytes of the shortest difference to it so far: what is longer is so because it has become old."""
         self.prompt_id = prompt_id
         self.owner = owner
 
@@ -165,7 +167,9 @@ class References:
                 return _record(Encoding.ALONE_ZSTD, exchange.encode(header), shrunk)
             return _record(Encoding.REFERENCE_ZSTD, BYTES[known.number], delta, shrunk)
         new = b""
-        if owner is not None and (delta is None or len(delta) > _IDEAL_SIZE):
+        if known is not None and delta is not None:
+            known.least = min(known.least, len(delta))
+        if owner is not None and (known is None or delta is None or len(delta) > known.least):
             new = self._define(header, None, owner, prompt_id=prompt_id, now=now)
         if known is None or delta is None:
             encoding = Encoding.ALONE_DEFINE if new else Encoding.ALONE

@@ -1,7 +1,8 @@
 """What the receiver remembers of packet numbers, and when it says so.
 
 An acknowledgement goes out after ACK_EVERY ack-eliciting packets, or MAX_ACK_DELAY after the first of them, at once
-when a gap opens or when the last one was LEAST_GAP ago, or for free with any packet that leaves anyway. Its bitmap
+when a gap opens or when the last one was LEAST_GAP ago, or for free with any packet that leaves anyway; one that is
+patient and has only good news rests for a later one, if that is likely to leave in time. Its bitmap
 reaches back over the last REPEATS acknowledgements, so that losing half of them loses nothing, and is bounded by design
 (at 50 % loss a list of ranges would take 134 bytes where the bitmap takes 38).
 """
@@ -21,6 +22,8 @@ LEAST_GAP: Final = 0.005
 """Seconds between acknowledgements of two packets or more: the first packets of a burst are told of at once, because
 whoever looks for the path's rate cannot wait, and some of them are lost."""
 MAX_BITMAP_BITS: Final = 255 * 8
+LIKELY: Final = 2.0
+"""Times the time since the last packet left, within which the next one is surely expected: who types is less even."""
 
 
 class AckTracker:
@@ -110,6 +113,16 @@ class AckTracker:
         if not self._is_patient or count < 1 or (self._pending > 1 and self.newest != self.largest):
             return 0
         return min(count, 0xFF) if not ~self._bitmap & ((1 << count) - 1) else 0
+
+    def may_rest(self, now: float, *, interval: float) -> bool:
+        """Whether the packet that leaves now need not carry it: nothing is missing, and where a packet leaves every
+        `interval` seconds another comes before the deadline. A ping every 50 ms is told of in every third."""
+        return (
+            self._is_patient
+            and self.deadline is not None
+            and self.deadline - now > LIKELY * interval
+            and self.run() > 0
+        )
 
     def on_sent(self) -> None:
         """An acknowledgement with that state has left."""

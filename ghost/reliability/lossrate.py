@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Final
 
 from ghost.reliability.loss import SentPacket
@@ -20,6 +21,10 @@ SPARSE_LEAST: Final = 0.005
 SPARSE_MEMORY: Final = 1024
 """Packets since the last loss for which redundancy is still worth its bytes there: at 1 % the estimate would else fall
 below its threshold now and then, and a lost key takes a round trip more."""
+
+YOUNG: Final = 64
+"""Packets up to which the estimate may be too low by its own deviation. Simulated at 30 and 50 % loss, of the pings
+that came late in 20 seconds 9 of 22 and 13 of 18 were among the first fifty."""
 
 
 class LossRate:
@@ -47,6 +52,13 @@ class LossRate:
             return min(self.rate, PRIOR * SPARSE_FADING**self._samples)
         is_recent = self._samples - self._lost_at < SPARSE_MEMORY
         return max(self.rate, SPARSE_LEAST) if is_recent else self.rate
+
+    @property
+    def cautious(self) -> float:
+        """What the rate may well be while little is known; 0 where nothing speaks for more than `rate`."""
+        if self._lost_at is None or self._samples >= YOUNG:
+            return 0.0
+        return self.rate + sqrt(self.rate * (1 - self.rate) / (self._samples + PRIOR_WEIGHT))
 
     def update(self, acked: list[SentPacket], lost: list[SentPacket]) -> None:
         self._note_arrivals(len(acked))

@@ -2,9 +2,11 @@
 
 Each gets an id, is sent ahead of everything else, and is copied ahead of loss as often as the measured loss asks for;
 copies are spaced in time, because losses come in bursts, and paid from a share of the path's rate, because copies
-that flood a thin link lose more than they save. Where nothing but prompts was sent that rate is a guess: it is too high
-if a queue grows all the same, and then what arrives is what the path carries. One that is lost all the same is sent
-again while it is still worth having, and a record that a newer one has made stale (a TCP acknowledgement) never is.
+that flood a thin link lose more than they save; first transmissions take up to a half of that share. Where nothing but
+prompts was sent that rate is a guess: it is too high if the peer says so, who sees how far apart copies arrive
+(dispersion.py), or if a queue grows all the same, and then what arrives is what the path carries. One that is lost all
+the same is sent again while it is still worth having, and a record that a newer one has made stale (a TCP
+acknowledgement) never is.
 
 A record may be held: it leaves with any datagram that leaves anyway, or by itself when its time has come, or never, if
 what its flow says meanwhile says it as well.
@@ -41,6 +43,7 @@ TRUST: Final = 10.0  # seconds without a queue after which a path may carry twic
 LIFETIME: Final = 1.0  # seconds beyond four round trips: a DNS client asks again after one, a voice frame is worthless
 MAX_WAITING_BYTES: Final = 256 << 10
 MAX_IN_FLIGHT: Final = 4096
+MOST_AGAIN: Final = 64  # records that go again at once when the peer has moved: a second of a call
 
 
 def copies_for(loss: float, burst: float) -> int:
@@ -79,7 +82,7 @@ class PromptRecord:
 
 
 class CarriedRate:
-    """What a path carries at most, in bytes a second, as far as a queue of nothing but prompts has told."""
+    """What a path carries at most, in bytes a second, as far as prompts alone have told."""
 
     __slots__ = ("rate", "_arrived", "_sent", "_since", "_until")
 
@@ -105,6 +108,11 @@ class CarriedRate:
                 self.rate = (arrived - self._arrived) / (now - self._since) / (1 - min(loss, 0.9))
             self._since, self._sent, self._arrived = now, sent, arrived
             self._until = now
+
+    def on_pace(self, rate: float, now: float) -> None:
+        """So fast the path delivers what leaves together."""
+        self.rate = rate
+        self._until = now
 
 
 class PromptSender:
@@ -208,8 +216,11 @@ class PromptSender:
         record.copies_left = max(0, record.copies_left - 1)
         share = min(rate, self.carried.rate) * BUDGET_SHARE
         cost = len(record.data) + COPY_OVERHEAD
-        self._budget = min(self._budget + (now - self._at) * share, share * BUDGET_SECONDS)
+        gained = (now - self._at) * share
+        self._budget = min(self._budget + gained, share * BUDGET_SECONDS)
         self._at = now
+        if is_first and record.stale_key is None:
+            self._budget -= min(cost, gained / 2)
         if record.copies_left > 0 and record.stale_key is None and self._budget >= cost:
             self._budget -= cost
             self._plan(now + (FIRST_GAP if is_first and not is_spaced else COPY_GAP), record)
@@ -233,6 +244,13 @@ class PromptSender:
         """Its fate is unknown for too long: send once more, ahead of the verdict."""
         record = self._records.get(prompt_id)
         if record is not None and record not in self._waiting:
+            self.put_back(record)
+
+    def on_path_change(self) -> None:
+        """What is under way left for where the peer was: it goes once more, oldest first, the newest of it."""
+        waiting = {record.prompt_id for record in self._waiting}
+        awaited = [each for each in self._records.values() if each.in_flight and each.prompt_id not in waiting]
+        for record in reversed(awaited[-MOST_AGAIN:]):
             self.put_back(record)
 
     def is_stale_soon(self, prompt_id: int) -> bool:

@@ -43,7 +43,8 @@ BATCH = 64
 # read the kernel drops whosever it is: only behind our own queues does a flood drop its own packets. Simulated, with
 # the core's CPU time as the clock, assumed costs of the system's calls and 40 000 packets a second for one client:
 # with 64 another client lost 37 % of its packets and the rest waited 19 ms, with 256 it lost 2 % and they waited 3.
-READS = 256
+# A device's queue holds 500 by default.
+READS = 512
 _IDLE = 0.005
 """Seconds without a turn after which one thing is read and dealt with before asking for more: to hear that there is
 nothing takes 20 to 30 us each time, where the code has left the processor's caches."""

@@ -73,6 +73,7 @@ class Composer:
         "largest_symbol",
         "saved_by_headers",
         "saved_by_payload",
+        "staged",
         "_behind",
         "_company_until",
         "_compressor",
@@ -97,6 +98,8 @@ class Composer:
         self.saved_by_headers = 0
         """Bytes, as below."""
         self.saved_by_payload = 0
+        self.staged = 0
+        """Packets made ready one by one so far: what a turn's work is made of where they are small."""
         self._behind: deque[_Staged] = deque()
         """Taken with the one whose turn it is, and what could not be told with it."""
         self._company_until = 0.0
@@ -127,6 +130,16 @@ class Composer:
     def dropped(self) -> int:
         """Packets refused by a full queue."""
         return self._queue.dropped
+
+    @property
+    def refused(self) -> int:
+        """Packets for which their queue had no room."""
+        return self._queue.refused
+
+    def refuse(self) -> None:
+        """Counts a packet that was not even looked at, because its queue has no room."""
+        self._queue.dropped += 1
+        self._queue.refused += 1
 
     def add(
         self, packet: bytes, inner: Inner, *, rate: float, prompt_id: int, now: float, found: float | None = None
@@ -289,6 +302,7 @@ class Composer:
         waiting, flow = self._queue.bytes, self._queue.head()
         if flow is None:
             return None
+        self.staged += 1
         train = self._queue.train(flow)
         packet = self._queue.pop(flow)
         if self._has_headers:

@@ -20,21 +20,26 @@ from typing import Any, Final
 
 from ghost.compression.agreement import Agreement
 from ghost.compression.trains import SuperPacket, Train
-from ghost.constants import INNER_MTU, MAX_DATAGRAM
+from ghost.constants import INNER_MTU, MAX_DATAGRAM, PACKET_OVERHEAD
 from ghost.crypto.replay import ReplayWindow
 from ghost.errors import PeerError
 from ghost.obfuscation.padding import Profile
 from ghost.reliability.acks import AckTracker
+from ghost.reliability.dispersion import Dispersion
 from ghost.tunnel.composer import Composer
 from ghost.tunnel.epochs import Epoch, Epochs
 from ghost.tunnel.events import Address
 from ghost.tunnel.receiver import Receiver
 from ghost.tunnel.sender import Sender
+from ghost.tunnel.sizes import WIRE_HEADERS
 from ghost.wire import frames
 from ghost.wire.clamp import clamp_mss
 from ghost.wire.inner import TCP, Inner
 
 MAX_BATCH: Final = 64  # datagrams a turn: bounds the time until the socket is read again
+MAX_STAGED: Final = 128
+"""Inner packets a turn, beyond which no further datagram is filled: twenty small ones fit one, and a flood of them
+would keep everybody else waiting for 10 ms."""
 KEEPALIVE: Final = 20.0  # seconds, up to 25 with jitter; NATs forget UDP after 30 s in the worst case (RFC 4787)
 KEEPALIVE_SPREAD: Final = 5.0
 NUDGE_AFTER: Final = 1.0
@@ -84,10 +89,12 @@ class Connection:
         self._is_server = is_server
         self._rng = rng
         self._replay = ReplayWindow()
-        self._packet_number = -1  # of the packet that is being read
+        self._packet_number = -1  # of the packet that is being read, and
+        self._packet_size = 0  # its bytes on the path
+        self._dispersion = Dispersion()
         self._acks = AckTracker()
         self._full_ack_at = now
-        self._postponed: tuple[frames.BriefAck, float] | None = None  # and when it came
+        self._postponed: tuple[frames.Ack | frames.BriefAck, float] | None = None  # and when it came
         self._said = b""  # the head, where it was made in this turn and has not left
         self._control: list[bytes] = []
         self._is_control_eliciting = False
@@ -189,7 +196,7 @@ class Connection:
     def _take(self, packet_number: int, plaintext: bytes, now: float) -> None:
         """What an authentic, fresh packet says."""
         self._catch_up()
-        self._packet_number = packet_number
+        self._packet_number, self._packet_size = packet_number, len(plaintext) + PACKET_OVERHEAD + WIRE_HEADERS
         # Nearly every packet of a transfer is a symbol and nothing else: it needs no list of frames and no table.
         is_eliciting = is_symbol = frames.is_symbol(plaintext)
         is_urgent = is_patient = False
@@ -272,7 +279,9 @@ class Connection:
         datagrams: list[bytes] = []
         self._said = b""
         may_run = True
-        while len(datagrams) < MAX_BATCH and (limit := self._limit):
+        composer = self.sender.composer
+        most_staged = composer.staged + MAX_STAGED
+        while len(datagrams) < MAX_BATCH and composer.staged < most_staged and (limit := self._limit):
             first, run = self._next_run(now, MAX_BATCH - len(datagrams)) if may_run else (0, [])
             may_run = not run  # a run ends where there is no next one, until something else has left
             if len(run) == 1:
@@ -281,7 +290,7 @@ class Connection:
             if run:
                 datagrams += self.epochs.current.seal_run(first, run)
                 continue
-            deadline = self._acks.deadline if limit == MAX_DATAGRAM else None
+            deadline = self._ack_deadline(now) if limit == MAX_DATAGRAM else None
             packet = self.sender.next_plaintext(
                 now,
                 lambda: self._head(now),
@@ -402,7 +411,12 @@ class Connection:
             return self._said
         head = b"".join(self._control)
         is_small = self._limit < MAX_DATAGRAM
-        return head if is_small or self._acks.deadline is None else head + self._encode_ack(now)
+        return head if is_small or self._ack_deadline(now) is None else head + self._encode_ack(now)
+
+    def _ack_deadline(self, now: float) -> float | None:
+        """Until when an acknowledgement must leave that the next packet should carry."""
+        may_rest = self._acks.may_rest(now, interval=now - self.sender.last_eliciting)
+        return None if may_rest else self._acks.deadline
 
     def _encode_ack(self, now: float) -> bytes:
         first, bitmap = self._acks.state()
@@ -454,21 +468,24 @@ class Connection:
     def _on_nothing(self, frame: frames.Ping | frames.Patient, now: float) -> None:
         pass
 
-    def _on_ack(self, frame: frames.Ack, now: float) -> None:
-        self.sender.on_ack(frame, now)
-
-    def _on_brief_ack(self, frame: frames.BriefAck, now: float) -> None:
+    def _on_ack(self, frame: frames.Ack | frames.BriefAck, now: float) -> None:
         self._catch_up()
         if self.sender.may_book_later(frame):
             self._postponed = frame, now
         else:
+            self._book(frame, now)
+
+    def _book(self, frame: frames.Ack | frames.BriefAck, now: float) -> None:
+        if isinstance(frame, frames.BriefAck):
             self.sender.on_brief_ack(frame, now)
+        else:
+            self.sender.on_ack(frame, now)
 
     def _catch_up(self) -> None:
         """What was postponed in this turn."""
         if self._postponed is not None:
             (frame, at), self._postponed = self._postponed, None
-            self.sender.on_brief_ack(frame, at)
+            self._book(frame, at)
 
     def _on_symbol(self, frame: frames.Symbol, now: float) -> None:
         self.epochs.current.has_carried_data = True
@@ -488,6 +505,11 @@ class Connection:
     def _on_prompt(self, frame: frames.Prompt, now: float) -> None:
         self.epochs.current.has_carried_data = True
         self.receiver.on_prompt(frame, self._packet_number)
+        number, size = self._packet_number, self._packet_size
+        self._dispersion.on_prompt(frame.prompt_id, packet_number=number, size=size, now=now)
+        rate = self._dispersion.rate_to_tell(now)
+        if rate is not None:
+            self._queue_control(frames.encode_pace(rate), is_eliciting=False)
 
     def _on_near_prompt(self, frame: frames.NearPrompt, now: float) -> None:
         self.epochs.current.has_carried_data = True
@@ -503,16 +525,19 @@ class Connection:
     def _on_lost(self, frame: frames.Lost, now: float) -> None:
         self.sender.composer.on_lost(frame)
 
+    def _on_pace(self, frame: frames.Pace, now: float) -> None:
+        self.sender.on_pace(frame.rate, now)
+
     def _on_close(self, frame: frames.Close, now: float) -> None:
         self.closed_by_peer = frames.CLOSE_REASONS.get(frame.reason, "unknown reason")
 
 
 _PATIENT: Final = frozenset((frames.PatientSymbol, frames.Patient))
-_SILENT: Final = frozenset((frames.Ack, frames.BriefAck, frames.Close))  # ask for no acknowledgement
+_SILENT: Final = frozenset((frames.Ack, frames.BriefAck, frames.Pace, frames.Close))  # ask for no acknowledgement
 _HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
     frames.Ping: Connection._on_nothing,
     frames.Ack: Connection._on_ack,
-    frames.BriefAck: Connection._on_brief_ack,
+    frames.BriefAck: Connection._on_ack,
     frames.Symbol: Connection._on_symbol,
     frames.PatientSymbol: Connection._on_patient_symbol,
     frames.Piece: Connection._on_piece,
@@ -523,5 +548,6 @@ _HANDLERS: dict[type, Callable[[Connection, Any, float], None]] = {
     frames.Challenge: Connection._on_challenge,
     frames.Response: Connection._on_response,
     frames.Lost: Connection._on_lost,
+    frames.Pace: Connection._on_pace,
     frames.Close: Connection._on_close,
 }

@@ -240,12 +240,14 @@ class FlowTable:
 class FlowQueue:
     """Deficit round robin over flows (Shreedhar and Varghese 1995), new flows first."""
 
-    __slots__ = ("bytes", "dropped", "marked", "round_trip", "_new", "_old")
+    __slots__ = ("bytes", "dropped", "marked", "refused", "round_trip", "_new", "_old")
 
     def __init__(self) -> None:
         self.bytes = 0
         self.dropped = 0
         self.marked = 0
+        self.refused = 0
+        """Packets that found no room, of those dropped; what follows them would find none either."""
         self.round_trip = 0.0
         """Of the path, in seconds."""
         self._new: deque[Flow] = deque()
@@ -270,6 +272,7 @@ class FlowQueue:
         if flow.queued_bytes + size > limit or self.bytes + size > MAX_QUEUE_BYTES:
             self.dropped += 1
             if not isinstance(packet, Train):
+                self.refused += 1
                 return False
             packet.shorten(int(min(limit - flow.queued_bytes, MAX_QUEUE_BYTES - self.bytes)))
             size = len(packet)

@@ -245,12 +245,14 @@ class Sender:
             now,
         )
 
-    def may_book_later(self, ack: frames.BriefAck) -> bool:
+    def may_book_later(self, ack: frames.Ack | frames.BriefAck) -> bool:
         """Whether nothing that is sent next depends on it: nothing waits, no symbol is under way, and it is sound."""
         if self.composer.has_data or len(self._window) or self.probing.owed or self._prompts.has_waiting:
             return False
         near = self._next_packet_number
-        return expand(ack.largest, bits=frames.BRIEF_BITS, near=near) < near
+        if isinstance(ack, frames.BriefAck):
+            return expand(ack.largest, bits=frames.BRIEF_BITS, near=near) < near
+        return expand(ack.first, bits=frames.PACKET_NUMBER_BITS, near=near) + ack.packets.bit_length() <= near
 
     def handle_timeout(self, now: float) -> None:
         loss_time = self._in_flight.next_loss_time(self.rtt.smoothed)
@@ -268,10 +270,16 @@ class Sender:
                 self._prompts.resend(prompt_id)
 
     def on_path_change(self) -> None:
-        """The peer moved: delays and rates of the old path say nothing about the new one."""
+        """The peer moved: delays and rates of the old path say nothing about the new one, and what was small and
+        urgent goes to it once more."""
         self.congestion.on_path_change()
         self.rtt.on_path_change()
         self.sizes.path_mtu.on_path_change()
+        self._prompts.on_path_change()
+
+    def on_pace(self, rate: int, now: float) -> None:
+        """The peer saw what left together arrive at so many bytes a second."""
+        self._prompts.carried.on_pace(rate, now)
 
     def limit(self, max_rate: float | None) -> None:
         """As CongestionControl.limit."""
@@ -322,6 +330,8 @@ class Sender:
         plaintext = b"".join(parts)
         if symbol is None:
             padding = min(self._pad(len(plaintext)), max(0, most - len(plaintext)))
+            if prompts and has_head and len(parts[0]) <= padding:
+                padding -= len(parts[0])  # what rides along hides the record's size as well
             plaintext += frames.padding(padding)
             self.padding_bytes += padding
             if not prompts:
@@ -487,7 +497,7 @@ class Sender:
     def _take_prompts(self, parts: list[bytes], room: int, now: float) -> tuple[tuple[int, ...], int]:
         """Appends the prompt records that fit; returns their ids and the room left."""
         ids: list[int] = []
-        loss, burst = self._loss(), self.loss_rate.burst
+        loss, burst = max(self._loss(), self.loss_rate.cautious), self.loss_rate.burst
         copies, is_spaced = copies_for(loss, burst), is_bursty(loss, burst) or self.congestion.delay.is_noisy
         while (record := self._prompts.next_record(now, self.rtt.smoothed)) is not None:
             frame = self.composer.prompt_frame(record.prompt_id, record.data, is_near=record.is_near)

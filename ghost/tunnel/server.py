@@ -27,6 +27,7 @@ from ghost.obfuscation.envelope import HANDSHAKE_CONNECTION_ID, Envelope
 from ghost.obfuscation.mask import HeaderMask
 from ghost.obfuscation.padding import PROFILES
 from ghost.tunnel import runs
+from ghost.tunnel.composer import Composer
 from ghost.tunnel.connection import AMPLIFICATION, Connection
 from ghost.tunnel.epochs import Epoch
 from ghost.tunnel.events import Address, Event, PeerJoined, PeerLeft
@@ -40,6 +41,7 @@ HANDSHAKES_PER_SECOND: Final = 50.0  # each costs a millisecond of CPU with the 
 HANDSHAKE_BURST: Final = 100.0
 MAX_CANDIDATES: Final = 64
 CANDIDATE_LIFETIME: Final = 10.0  # seconds to the first packet
+_PLAIN_HEADER: Final = 0x45  # IPv4 without options: the ports follow at once
 CLOSE_REVOKED: Final = 3  # wire.frames.CLOSE_REASONS
 CLIENT_TIMEOUT: Final = 180.0  # seconds of silence; a client keeps its NAT open every 20-25
 
@@ -97,6 +99,9 @@ class ServerEndpoint:
         self._candidates: dict[int, _Session] = {}
         self._timeouts: dict[Connection, float] = {}
         self._touched: dict[Connection, None] = {}
+        self._full: dict[bytes, tuple[Composer, int]] = {}
+        """Flows of UDP, by the start of their packets, whose queue had no room in this turn for so many bytes: nothing
+        leaves it before the turn ends, so what a flood sends more costs a tenth until then."""
         self._due_anew: dict[Connection, None] = {}  # whose timeout is not known any more
         self._receiving: dict[_Session, None] = {}
         self._replies = ReplyCache()
@@ -144,6 +149,10 @@ class ServerEndpoint:
                     self.receive_datagram(data, address, now)
 
     def send_packet(self, packet: bytes, now: float) -> None:
+        full = self._full.get(packet[:2] + packet[9:10] + packet[12:24]) if self._full else None
+        if full is not None and len(packet) >= full[1]:
+            full[0].refuse()
+            return
         parsed = inner.parse(packet)
         if parsed is None:
             self._dropped["inner_not_ipv4"] += 1
@@ -151,8 +160,12 @@ class ServerEndpoint:
         session = self._recipient(packet, 0)
         if session is None:
             return
+        composer = session.connection.sender.composer
+        refused = composer.refused
         session.connection.send_packet(packet, parsed, now)
         self._touched[session.connection] = None
+        if composer.refused > refused and parsed.protocol == inner.UDP and packet[0] == _PLAIN_HEADER:
+            self._full[packet[:2] + packet[9:10] + packet[12:24]] = composer, len(packet)
 
     def send_super_packet(self, super_packet: SuperPacket, now: float) -> None:
         """As `send_packet`: segments of a TCP flow in one packet."""
@@ -240,6 +253,7 @@ class ServerEndpoint:
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
         datagrams, self._answers = self._answers, []
+        self._full.clear()
         touched, self._touched = self._touched, {}
         for connection in touched:
             datagrams += [(data, connection.address) for data in connection.datagrams_to_send(now)]

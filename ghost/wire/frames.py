@@ -19,6 +19,7 @@ it holds one of them at most: what solving for missing symbols may cost is bound
     PROMPT    0x0e  size of the record: 1 | prompt id: 2 | one record
     PROMPT    0x10-0x2f, 0x40-0x7f  prompt id: 1 | rest of a short prompt whose code is the type; see NearPrompt
     LOST      0x80  size: 2 | what: 1 | number: 2; see Lost
+    PACE      0x81  size: 2 | bytes a second: 4; see Pace
     0x80-0xff       size: 2 | body; a receiver that does not know the type skips it
 
 Any other type makes the packet malformed. Frames are named tuples because several are made for every datagram.
@@ -55,8 +56,9 @@ _LAST_PIECE = 0x8000
 _RUNS = 0x80  # beside the size of a repair's members: they are lengths of runs
 _LONG_RUN = 0xFF  # so many, and the run goes on
 _CHALLENGE, _RESPONSE, _CLOSE, _SMALL_PROMPT, _SKIPPABLE = 0x0A, 0x0B, 0x0C, 0x0E, 0x80
-_LOST = 0x80
+_LOST, _PACE = 0x80, 0x81
 _LOST_BODY = Struct(">BHBH")
+_PACE_BODY = Struct(">BHI")
 
 _ACK_HEAD = Struct(">BIHIH")
 _ACK_TAIL = Struct(">IBH")
@@ -181,6 +183,12 @@ class Lost(NamedTuple):
     number: int
 
 
+class Pace(NamedTuple):
+    """The path to the sender of this frame delivers what leaves together at so many bytes a second."""
+
+    rate: int
+
+
 class Close(NamedTuple):
     """The peer ends the connection; see CLOSE_REASONS."""
 
@@ -201,6 +209,7 @@ Frame = (
     | Challenge
     | Response
     | Lost
+    | Pace
     | Close
 )
 
@@ -329,6 +338,10 @@ def encode_lost(lost: Lost) -> bytes:
     return _LOST_BODY.pack(_LOST, 3, lost.what, lost.number)
 
 
+def encode_pace(rate: int) -> bytes:
+    return _PACE_BODY.pack(_PACE, 4, min(rate, 0xFFFFFFFF))
+
+
 def encode_close(reason: int) -> bytes:
     return bytes([_CLOSE, reason])
 
@@ -391,6 +404,8 @@ def decode(plaintext: bytes) -> list[Frame]:
                     frames.append(_decode_prompt(plaintext[start:at]))
                 elif kind == _LOST and at - start == 3:
                     frames.append(Lost(plaintext[start], plaintext[start + 1] << 8 | plaintext[start + 2]))
+                elif kind == _PACE and at - start == 4:
+                    frames.append(Pace(int.from_bytes(plaintext[start:at], "big")))
                 continue
             if kind in shorts.SIZES:
                 frame, at = _decode_short(plaintext, at, shorts.SIZES[kind])

@@ -156,6 +156,20 @@ def test_a_flow_whose_headers_do_not_change_defines_once(make_udp: Make) -> None
     assert heads == [Encoding.ALONE, Encoding.ALONE_DEFINE] + [Encoding.REFERENCE] * 98
 
 
+def test_a_flow_of_echoes_defines_anew_when_its_differences_grow(make_echo: Make) -> None:
+    references, memory = References(), PromptMemory()
+    heads = []
+    for number in range(600):
+        record = references.compress(
+            make_echo(bytes(56), ident_pair=(1, number)), 1, memory, prompt_id=number, now=number * REDEFINE_AFTER
+        )
+        references.on_acked(number)
+        heads.append(record[0] & records.ENCODING_MASK)
+    assert heads[:2] == [Encoding.ALONE, Encoding.ALONE_DEFINE]
+    assert set(heads[2:]) == {Encoding.REFERENCE, Encoding.REFERENCE_DEFINE}
+    assert heads.count(Encoding.REFERENCE_DEFINE) == 2, "once for 256 echoes: then their number takes two bytes"
+
+
 @given(st.binary(min_size=1, max_size=60), st.sampled_from(sorted(RESTORABLE)))
 def test_any_record_restores_or_is_a_peers_fault(make_tcp: Make, make_udp: Make, data: bytes, head: int) -> None:
     table = ReferenceTable()

@@ -231,3 +231,26 @@ def test_a_run_is_booked_as_one_by_one(seed: int) -> None:
             alone.on_sent()
             together.on_sent()
         now += rng.choice((0.0, 0.001, 0.02))
+
+
+def patient(tracker: AckTracker, number: int, now: float) -> None:
+    tracker.on_packet(number, is_ack_eliciting=True, is_patient=True, now=now)
+
+
+def test_good_news_that_may_wait_rests_while_a_packet_leaves_often() -> None:
+    tracker = AckTracker()
+    patient(tracker, 0, now=1.0)
+    assert tracker.may_rest(1.0, interval=PATIENCE / 3)
+    assert not tracker.may_rest(1.0, interval=PATIENCE / 2), "the next packet might be too late for it"
+    patient(tracker, 1, now=1.0 + PATIENCE / 3)
+    assert not tracker.may_rest(1.0 + PATIENCE / 2, interval=PATIENCE / 3)
+
+
+def test_what_is_missing_or_asked_for_soon_does_not_rest() -> None:
+    tracker = AckTracker()
+    patient(tracker, 0, now=1.0)
+    patient(tracker, 2, now=1.0)
+    assert not tracker.may_rest(1.0, interval=0.0)
+    tracker = AckTracker()
+    receive(tracker, 0, now=1.0)
+    assert not tracker.may_rest(1.0, interval=0.0)

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from ghost.reliability.loss import SentPacket
-from ghost.reliability.lossrate import LossRate
+from ghost.reliability.lossrate import YOUNG, LossRate
 
 
 def packet(number: int) -> SentPacket:
@@ -99,3 +99,13 @@ def test_arrivals_together_are_the_same_to_the_last_bit_as_one_by_one() -> None:
         alone.update([], lost)
         together.update([packet(number)] * count, lost)
         assert (together.rate, together.measured) == (alone.rate, alone.measured)
+
+
+def test_caution_asks_for_more_than_was_seen_while_little_was() -> None:
+    estimate = LossRate()
+    feed(estimate, [False] * 8)
+    assert estimate.cautious == 0.0, "nothing is lost"
+    feed(estimate, [True, False] * 4)
+    assert estimate.rate + 0.05 < estimate.cautious < 0.5
+    feed(estimate, [True, False] * (YOUNG // 2))
+    assert estimate.cautious == 0.0

@@ -21,6 +21,7 @@ from ghost.reliability.prompts import (
     MAX_IN_FLIGHT,
     MAX_WAITING_BYTES,
     MEASURED_SECONDS,
+    MOST_AGAIN,
     RESIDUAL,
     TRUST,
     CarriedRate,
@@ -111,8 +112,30 @@ def test_copies_stay_within_their_share_of_a_thin_path() -> None:
         sender.push(bytes(size), now=now, stale_key=None)
         sent += sent_between(sender, start=now, end=now + 0.019, copies=8, rate=rate)
     copies = (len(sent) - 1000) * (size + COPY_OVERHEAD)
-    budget = rate * BUDGET_SHARE
-    assert 0.8 * budget * 20 <= copies <= budget * (20 + BUDGET_SECONDS) + size + COPY_OVERHEAD
+    budget = rate * BUDGET_SHARE / 2  # the first transmissions take the other half
+    assert 0.8 * budget * 20 <= copies <= budget * (20 + 2 * BUDGET_SECONDS) + size + COPY_OVERHEAD
+
+
+def test_first_transmissions_are_paid_from_the_same_share() -> None:
+    sender, size, rate = PromptSender(0.0), 60, 16_000.0
+    sent = []
+    for step in range(400):
+        now = 1.0 + step * 0.1
+        sender.push(bytes(size), now=now, stale_key=None)
+        sent += sent_between(sender, start=now, end=now + 0.09, copies=8, rate=rate)
+    bytes_per_second = len(sent) * (size + COPY_OVERHEAD) / 40
+    assert 0.9 * rate * BUDGET_SHARE <= bytes_per_second <= 1.05 * rate * BUDGET_SHARE
+    assert len(sent) > 2 * 400
+
+
+def test_a_peer_that_says_how_thin_the_path_is_bounds_copies_until_it_is_trusted_again() -> None:
+    carried = CarriedRate()
+    carried.on_pace(8_000, 5.0)
+    assert carried.rate == 8_000
+    carried.update(has_queue=False, sent=0, arrived=0, loss=0.0, now=5.0 + TRUST * 0.9)
+    assert carried.rate == 8_000
+    carried.update(has_queue=False, sent=0, arrived=0, loss=0.0, now=5.0 + TRUST * 1.1)
+    assert carried.rate == 16_000
 
 
 def test_a_lost_record_is_sent_again_only_when_no_copy_is_under_way() -> None:
@@ -252,3 +275,23 @@ def test_what_a_path_carries_bounds_its_copies_whatever_its_rate_is_guessed_at()
         sent += sent_between(sender, start=now, end=now + 0.019, copies=8)
     copies = (len(sent) - 1000) * (size + COPY_OVERHEAD)
     assert 0 < copies <= 8000 * BUDGET_SHARE * (20 + BUDGET_SECONDS) + RATE * BUDGET_SHARE * BUDGET_SECONDS
+
+
+def test_after_a_move_what_is_under_way_goes_once_more_in_its_order_and_before_the_rest() -> None:
+    sender = pushed(b"a", b"b", b"c")
+    sent_between(sender, start=1.0, end=1.01, copies=1)
+    sender.on_acked(1)
+    sender.push(b"d", now=1.1, stale_key=None)
+    sender.on_path_change()
+    assert [prompt_id for _, prompt_id in sent_between(sender, start=1.1, end=1.2, copies=1)] == [0, 2, 3]
+    sender.on_path_change()
+    sender.on_path_change()
+    assert [prompt_id for _, prompt_id in sent_between(sender, start=1.2, end=1.3, copies=1)] == [0, 2, 3]
+
+
+def test_after_a_move_only_the_newest_of_many_go_again() -> None:
+    sender = pushed(*[b"x"] * 200)
+    sent_between(sender, start=1.0, end=1.01, copies=1)
+    sender.on_path_change()
+    again = [prompt_id for _, prompt_id in sent_between(sender, start=1.1, end=1.2, copies=1)]
+    assert again == list(range(200 - MOST_AGAIN, 200))

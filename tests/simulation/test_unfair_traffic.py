@@ -14,8 +14,9 @@ from ghost.simulation import packets
 from ghost.simulation.measure import percentile
 from ghost.simulation.pair import Pair
 from ghost.simulation.workloads import GATEWAY, Bulk, Pings
+from ghost.tunnel.connection import MAX_STAGED
 from ghost.tunnel.flows import MAX_QUEUE_BYTES
-from ghost.wire.records import MAX_FLOWS
+from ghost.wire.records import MAX_FLOWS, MAX_RECORDS
 
 LINK = "rate=10mbit,delay=25ms"
 ROUND_TRIP = 0.05
@@ -121,3 +122,52 @@ def test_a_scan_that_a_thin_link_cannot_carry_takes_one_share_of_it() -> None:
     assert others.lost == 0
     assert others.delay < alone.delay + 0.25
     assert others.goodput > 0.25 * alone.goodput
+
+
+def test_a_flood_is_not_looked_at_again_while_its_queue_has_no_room() -> None:
+    pair = Pair(parse("rate=10mbit,delay=20ms"), seed=1)
+    pair.run_until_connected()
+    pair.run(0.5)
+    assert pair.address is not None
+    flooded, other = (packets.udp((GATEWAY, port), (pair.address, 6000), bytes(1000)) for port in (5000, 5001))
+    server = pair.server
+    queued = server.snapshot(pair.now)["peers"][0]["inner_sent_bytes"]
+    for _ in range(1000):
+        server.send_packet(flooded, pair.now)
+    (peer,) = server.snapshot(pair.now)["peers"]
+    looked_at = (peer["inner_sent_bytes"] - queued) // len(flooded)
+    assert looked_at + peer["queue_dropped_packets"] == 1001, "all are counted, the first refused one twice"
+    before = peer["queue_dropped_packets"]
+    server.send_packet(other, pair.now)
+    (peer,) = server.snapshot(pair.now)["peers"]
+    assert peer["queue_dropped_packets"] == before, "another flow of the same client has its own queue"
+    pair.now += 1.0
+    server.datagrams_to_send(pair.now)
+    server.send_packet(flooded, pair.now)
+    (peer,) = server.snapshot(pair.now)["peers"]
+    assert peer["queue_dropped_packets"] == before, "after a turn there is room"
+
+
+def test_a_turn_makes_only_so_many_small_packets_ready() -> None:
+    pair = Pair(parse("rate=1gbit,delay=1ms"), seed=1)
+    pair.run_until_connected()
+    pair.run(0.5)
+    assert pair.address is not None
+    [session] = pair.server._sessions.values()
+    composer = session.connection.sender.composer
+    session.connection.sender._pacer.pace(1e9)
+    pair.now += 0.1
+    for number in range(400):
+        packet = packets.tcp(
+            (GATEWAY, 80), (pair.address, 5000), sequence=10 * number, acknowledgement=0,
+            flags=packets.ACK, payload=number.to_bytes(2, "big") * 5,
+        )  # fmt: skip
+        pair.server.send_packet(packet, pair.now)
+    for turn in (1, 2):
+        assert pair.server.datagrams_to_send(pair.now)
+        assert turn * MAX_STAGED <= composer.staged < turn * (MAX_STAGED + MAX_RECORDS)
+        assert composer.has_data
+        due = pair.server.next_timeout()
+        assert due is not None
+        assert due <= pair.now, "what is left goes on at once"
+        pair.server.handle_timeout(pair.now)

@@ -39,9 +39,12 @@ def warmed(connected: Callable[..., Pair]) -> tuple[Pair, Callable[[int, bool], 
     return pair, echo
 
 
-def asked(connected: Callable[..., Pair]) -> tuple[Pair, Callable[[int, bool], bytes], int]:
+def asked(connected: Callable[..., Pair], *, is_brief: bool = True) -> tuple[Pair, Callable[[int, bool], bytes], int]:
     """And a question that the server has received; and the bytes that were acknowledged to the server before."""
     pair, echo = warmed(connected)
+    if not is_brief:
+        assert pair.client._connection is not None
+        pair.client._connection._full_ack_at = pair.now
     before = connection_of(pair).sender.acked_bytes
     pair.client.send_packet(echo(9, False), pair.now)
     [(question, _)] = pair.client.datagrams_to_send(pair.now)
@@ -49,10 +52,11 @@ def asked(connected: Callable[..., Pair]) -> tuple[Pair, Callable[[int, bool], b
     return pair, echo, before
 
 
+@pytest.mark.parametrize("is_brief", [True, False])
 def test_the_answer_leaves_before_the_acknowledgement_beside_the_question_is_booked(
-    connected: Callable[..., Pair],
+    connected: Callable[..., Pair], is_brief: bool
 ) -> None:
-    pair, echo, before = asked(connected)
+    pair, echo, before = asked(connected, is_brief=is_brief)
     server, sender, now = pair.server, connection_of(pair).sender, pair.now
     assert server.packets_to_deliver() == [echo(9, False)]
     server.send_packet(echo(9, True), now)
@@ -71,6 +75,9 @@ def test_without_an_answer_it_is_booked_before_anything_leaves(connected: Callab
 def test_one_that_makes_no_sense_is_counted_at_once(connected: Callable[..., Pair]) -> None:
     pair, _ = warmed(connected)
     connection = connection_of(pair)
-    impossible = frames.BriefAck(largest=connection.sender.sent_packets + 5, run=1, delay=0.0, symbol_floor=0)
-    with pytest.raises(PeerError, match="ack"):
-        connection._take(connection._replay.largest + 1, frames.encode_brief_ack(impossible), pair.now)
+    number = connection.sender.sent_packets + 5
+    brief = frames.encode_brief_ack(frames.BriefAck(largest=number, run=1, delay=0.0, symbol_floor=0))
+    whole = frames.encode_ack(frames.Ack(number, 1, 0, 0, 0.0, 0, 0, 0, 0))
+    for impossible in (brief, whole):
+        with pytest.raises(PeerError, match="ack"):
+            connection._take(connection._replay.largest + 1, impossible, pair.now)

@@ -65,6 +65,8 @@ short_frames = st.one_of(
     st.just(frames.Patient()),
     st.builds(frames.Challenge, tokens),
     st.builds(frames.Response, tokens),
+    st.builds(frames.Lost, st.integers(0, 255), ids),
+    st.builds(frames.Pace, st.integers(0, (1 << 32) - 1)),
     st.builds(frames.Close, st.integers(0, 255)),
 )
 
@@ -78,6 +80,8 @@ ENCODERS = {
     frames.Patient: lambda frame: frames.PATIENT,
     frames.Challenge: lambda frame: frames.encode_challenge(frame.token),
     frames.Response: lambda frame: frames.encode_response(frame.token),
+    frames.Lost: frames.encode_lost,
+    frames.Pace: lambda frame: frames.encode_pace(frame.rate),
     frames.Close: lambda frame: frames.encode_close(frame.reason),
 }
 ONE_OF_EACH = [
