@@ -18,7 +18,11 @@ from ghost.wire.records import Encoding
 
 Make = Callable[..., bytes]
 RESTORABLE = {
-    *(records.WHOLE | encoding for encoding in Encoding if encoding >= Encoding.REFERENCE),
+    *(
+        records.WHOLE | value
+        for name, value in vars(Encoding).items()
+        if name.isupper() and value >= Encoding.REFERENCE
+    ),
 }
 
 
