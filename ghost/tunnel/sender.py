@@ -192,8 +192,8 @@ class Sender:
         if largest >= self._next_packet_number:
             raise PeerError("ack")
         newest = largest - ack.behind
-        loss, srtt = self.loss_rate.rate, self.rtt.smoothed
-        outcome = self._in_flight.on_ack(first, ack.packets, newest=newest, loss=loss, now=now, srtt=srtt)
+        loss, burst, srtt = self.loss_rate.rate, self.loss_rate.burst, self.rtt.smoothed
+        outcome = self._in_flight.on_ack(first, ack.packets, newest=newest, loss=loss, burst=burst, now=now, srtt=srtt)
         if outcome.acked:
             self.probing.on_answer()
         if outcome.spurious:

@@ -40,7 +40,7 @@ def ack(
     numbers = list(numbers)
     first, newest = min(numbers), numbers[-1] if newest is None else newest
     bitmap = sum(1 << (number - first) for number in numbers)
-    return detector.on_ack(first, bitmap, newest=newest, loss=loss, now=now, srtt=SRTT)
+    return detector.on_ack(first, bitmap, newest=newest, loss=loss, burst=1.0, now=now, srtt=SRTT)
 
 
 def ids(packets: Iterable[SentPacket]) -> list[int]:
