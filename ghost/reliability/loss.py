@@ -96,6 +96,7 @@ class LossDetector:
         "reference",
         "threshold",
         "_overtaking_since",
+        "_overtaker",
         "_behind",
         "_calm",
         "_lost_packets",
@@ -111,6 +112,7 @@ class LossDetector:
         self.lateness = 0.0
         self.reference = -1
         self._overtaking_since: float | None = None
+        self._overtaker = -1  # the last one since
         self.threshold = PACKET_THRESHOLD
         self._packets: dict[int, SentPacket] = {}  # in order of number
         self._lost_packets: dict[int, SentPacket] = {}  # those of the mask below
@@ -195,16 +197,20 @@ class LossDetector:
 
     def on_timeout(self, *, now: float, srtt: float) -> list[SentPacket]:
         """Packets whose time threshold has passed meanwhile."""
+        if self._overtaking_since is not None and now >= self._overtaking_since + srtt:
+            self.reference, self._overtaking_since = self._overtaker, None
         lost = self._collect_lost(now=now, srtt=srtt)
         self._advance()
         return lost
 
     def next_loss_time(self, srtt: float) -> float | None:
-        """When the oldest packet below the reference will count as lost."""
+        """When the oldest packet below the reference will count as lost, or what has overtaken others as the reference."""
         oldest = self.oldest()
-        if oldest is None or oldest.number > self.reference:
+        if oldest is None:
             return None
-        return oldest.time + srtt * TIME_THRESHOLD
+        if oldest.number <= self.reference:
+            return oldest.time + srtt * TIME_THRESHOLD
+        return None if self._overtaking_since is None else self._overtaking_since + srtt
 
     def unsettled_below(self, number: int, count: int) -> int:
         """How many of the `count` packets up to `number` await their fate."""
@@ -215,8 +221,10 @@ class LossDetector:
         """Overtaking for longer than `patience` is no exception, but a path that began to lose."""
         if not self._has_overtaken(number, loss, burst):
             self._overtaking_since = None
-        elif self._overtaking_since is None:
-            self._overtaking_since = now
+        else:
+            self._overtaker = number
+            if self._overtaking_since is None:
+                self._overtaking_since = now
         return self._overtaking_since is None or now - self._overtaking_since > patience
 
     def _has_overtaken(self, number: int, loss: float, burst: float) -> bool:
