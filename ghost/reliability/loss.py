@@ -198,13 +198,13 @@ class LossDetector:
     def on_timeout(self, *, now: float, srtt: float) -> list[SentPacket]:
         """Packets whose time threshold has passed meanwhile."""
         if self._overtaking_since is not None and now >= self._overtaking_since + srtt:
-            self.reference, self._overtaking_since = self._overtaker, None
+            self.reference, self._overtaking_since = max(self.reference, self._overtaker), None
         lost = self._collect_lost(now=now, srtt=srtt)
         self._advance()
         return lost
 
     def next_loss_time(self, srtt: float) -> float | None:
-        """When the oldest packet below the reference will count as lost, or what has overtaken others as the reference."""
+        """When the oldest packet below the reference will count as lost, or what overtook others as the reference."""
         oldest = self.oldest()
         if oldest is None:
             return None

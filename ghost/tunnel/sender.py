@@ -279,7 +279,8 @@ class Sender:
 
     def on_pace(self, rate: int, now: float) -> None:
         """The peer saw what left together arrive at so many bytes a second."""
-        self._prompts.carried.on_pace(rate, now)
+        if not self.congestion.delay.is_noisy:  # jitter pulls apart what left together as well
+            self._prompts.carried.on_pace(rate, now)
 
     def limit(self, max_rate: float | None) -> None:
         """As CongestionControl.limit."""
