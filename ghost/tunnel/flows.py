@@ -86,7 +86,6 @@ class Flow:
         "watch",
         "_hinted_to",
         "_level",
-        "_resent",
         "_seen",
     )
 
@@ -110,7 +109,6 @@ class Flow:
         self.standing = Standing(now)
         self.watch = Watch()
         self._hinted_to: int | None = None
-        self._resent: int | None = None  # waits to be sent again; what was lost since is no news to the sender
         self._level = 0.0
         self._seen = now
 
@@ -118,10 +116,9 @@ class Flow:
         """Marks or drops the oldest packet, that its sender may slow down; returns the bytes dropped, None for neither.
 
         As in TCP itself one loss is enough for a window of data, and what was sent again must not be lost again: only
-        what lies beyond all that was queued at the last hint, and when what that cost left once more. Until then the
-        sender is at its repair, and a second gap would let it run into its timeout.
+        what lies beyond all that was queued at the last hint.
         """
-        if not self.packets or self._resent is not None:
+        if not self.packets:
             return None
         if self.is_tcp:
             first, newest = _sequence(self.packets[0]), _sequence(self.packets[-1])
@@ -136,20 +133,9 @@ class Flow:
         self.queued_bytes -= len(packet)
         return len(packet)
 
-    def add_packet(self, packet: bytes | Train) -> None:
-        """Behind the others."""
-        if self._hinted_to is not None and self.packets:
-            sequence = _sequence(packet)
-            if is_behind(sequence, _sequence(self.packets[-1])):
-                self._resent = sequence
-        self.packets.append(packet)
-
     def take_packet(self) -> bytes:
         """The first packet, or the first segment of a train."""
         packet = self.packets[0]
-        if self._resent is not None and _sequence(packet) == self._resent:
-            self._resent = None
-            self._hinted_to = _sequence(self.packets[-1])
         if isinstance(packet, Train):
             segment = packet.next_packet()
             if not packet:
@@ -282,7 +268,7 @@ class FlowQueue:
             flow.is_in_turn = True
             flow.deficit = QUANTUM
             (self._old if flow.is_background else self._new).append(flow)
-        flow.add_packet(packet)
+        flow.packets.append(packet)
         flow.queued_bytes += size
         self.bytes += size
         return True

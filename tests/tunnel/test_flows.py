@@ -162,26 +162,6 @@ def test_what_tcp_sends_again_is_not_its_next_loss() -> None:
     assert queue.dropped == 1
 
 
-def test_tcp_loses_nothing_more_until_what_it_lost_has_left_again() -> None:
-    """A second gap while its sender mends the first would let it run into its timeout."""
-    queue, (flow,) = FlowQueue(), flows(1)
-    rate, room = 1e6, int(1e6 * MAX_QUEUE_SECONDS / 1000)
-    for number in range(1, 2 * room):
-        queue.push(flow, segment(flow, number), rate=rate, now=0.0)
-    assert queue.dropped == 1
-    queue.push(flow, segment(flow, 1), rate=rate, now=0.0)
-    waiting = len(flow.packets)
-    for number in range(2 * room, 2 * room + waiting - 1):  # the last of these but one is what was sent again
-        queue.pop(flow)
-        queue.push(flow, segment(flow, number), rate=rate, now=0.0)
-    assert queue.dropped == 1
-    for number in range(2 * room + waiting, 2 * room + 2 * waiting + 10):
-        assert queue.head() is flow
-        queue.pop(flow)
-        queue.push(flow, segment(flow, number), rate=rate, now=0.0)
-    assert queue.dropped == 2
-
-
 def test_a_tcp_flow_that_does_not_listen_is_bounded_all_the_same() -> None:
     queue, (flow,) = FlowQueue(), flows(1)
     rate = 1e6
