@@ -181,10 +181,11 @@ class CongestionControl:
     @property
     def target(self) -> float:
         """Seconds of standing queue to keep."""
-        return self._target_of(self.packet_size)
+        return self._target_of(self.packet_size, self.rate)
 
-    def _target_of(self, packet_size: int) -> float:
-        packet_time = packet_size / self.rate
+    @staticmethod
+    def _target_of(packet_size: int, rate: float) -> float:
+        packet_time = packet_size / rate
         return min(max(TARGET_PACKETS * packet_time, LEAST_TARGET), max(MOST_TARGET, packet_time))
 
     @property
@@ -218,7 +219,7 @@ class CongestionControl:
     @property
     def has_long_queue(self) -> bool:
         """Whether more than what we want stands there, and more than noise."""
-        return self.queue > CONGESTED + 2 * self._target_of(FULL_PACKET) + self.noise
+        return self.queue > CONGESTED + 2 * self._target_of(FULL_PACKET, self.rate) + self.noise
 
     @property
     def noise(self) -> float:
@@ -294,9 +295,10 @@ class CongestionControl:
         elif self.mode is Mode.DRAIN:
             self._on_drain_ack(packet, has_span, window, now)
         else:
+            target = self._target_of(FULL_PACKET, self._rivalry.unstarved(self.rate))
             self._rivalry.watch(
                 0.0 if self.delay.is_noisy else self.delay.queue,
-                ours=2 * self._target_of(FULL_PACKET) + self.noise,  # short packets wait behind long ones of before
+                ours=2 * target + self.noise,  # short packets wait behind long ones of before
                 rate=self.rate,
                 round_trip=rtt.smoothed,
                 elapsed=now - self._updated,

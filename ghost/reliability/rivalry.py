@@ -24,6 +24,8 @@ FILL: Final = 0.55  # of the way: when the queue is fuller we fall back, when it
 LOW_MEMORY: Final = 3.0  # seconds, up to twice as many
 HIGHEST_MEMORY: Final = 10.0  # seconds
 ENTRY: Final = 0.5  # of the rate that was ours before the rival came
+BLINDED: Final = 0.25
+"""Of that rate: who has less may be starved, and must not take the rival's queue for the one that so little needs."""
 
 
 class Rivalry:
@@ -61,6 +63,10 @@ class Rivalry:
         self._alone = 0.0
         self._since = 0.0
         self._rates: deque[tuple[float, float]] = deque()  # (when, rate), falling in rate
+
+    def unstarved(self, rate: float) -> float:
+        """The rate by which to tell our queue from a rival's, while we are left with `rate`."""
+        return max(rate, BLINDED * self._alone) if self._standing else rate
 
     def watch(self, queue: float, *, ours: float, rate: float, round_trip: float, elapsed: float, now: float) -> None:
         """`queue` in front of the path, of which `ours` is wanted at `rate`; `elapsed` since the last call."""
