@@ -96,7 +96,6 @@ class LossDetector:
         "reference",
         "threshold",
         "_overtaking_since",
-        "_overtaker",
         "_behind",
         "_calm",
         "_lost_packets",
@@ -112,7 +111,6 @@ class LossDetector:
         self.lateness = 0.0
         self.reference = -1
         self._overtaking_since: float | None = None
-        self._overtaker = -1  # the last one since
         self.threshold = PACKET_THRESHOLD
         self._packets: dict[int, SentPacket] = {}  # in order of number
         self._lost_packets: dict[int, SentPacket] = {}  # those of the mask below
@@ -197,20 +195,16 @@ class LossDetector:
 
     def on_timeout(self, *, now: float, srtt: float) -> list[SentPacket]:
         """Packets whose time threshold has passed meanwhile."""
-        if self._overtaking_since is not None and now >= self._overtaking_since + srtt:
-            self.reference, self._overtaking_since = max(self.reference, self._overtaker), None
         lost = self._collect_lost(now=now, srtt=srtt)
         self._advance()
         return lost
 
     def next_loss_time(self, srtt: float) -> float | None:
-        """When the oldest packet below the reference will count as lost, or what overtook others as the reference."""
+        """When the oldest packet below the reference will count as lost."""
         oldest = self.oldest()
-        if oldest is None:
+        if oldest is None or oldest.number > self.reference:
             return None
-        if oldest.number <= self.reference:
-            return oldest.time + srtt * TIME_THRESHOLD
-        return None if self._overtaking_since is None else self._overtaking_since + srtt
+        return oldest.time + srtt * TIME_THRESHOLD
 
     def unsettled_below(self, number: int, count: int) -> int:
         """How many of the `count` packets up to `number` await their fate."""
@@ -221,10 +215,8 @@ class LossDetector:
         """Overtaking for longer than `patience` is no exception, but a path that began to lose."""
         if not self._has_overtaken(number, loss, burst):
             self._overtaking_since = None
-        else:
-            self._overtaker = number
-            if self._overtaking_since is None:
-                self._overtaking_since = now
+        elif self._overtaking_since is None:
+            self._overtaking_since = now
         return self._overtaking_since is None or now - self._overtaking_since > patience
 
     def _has_overtaken(self, number: int, loss: float, burst: float) -> bool:
@@ -232,8 +224,8 @@ class LossDetector:
         count = min(number - self.reference - 1, OVERTAKEN_LOOK)
         if count <= 1:
             return False
-        deviation = sqrt(loss * (1 - loss) * count * (2 * burst - 1))  # losses in runs vary by so much more
-        explained = loss * count + OVERTAKING_DEVIATIONS * deviation
+        variance = loss * (1 - loss) * count * max(1.0, 2 * burst * (1 - loss) - 1)  # runs are longer than by chance
+        explained = loss * count + OVERTAKING_DEVIATIONS * sqrt(variance)
         return self.unsettled_below(number - 1, count) > 1 + explained
 
     def _note_lateness(self, count: int, value: float) -> None:

@@ -17,6 +17,9 @@ MAX_SYMBOLS: Final = 4096
 """Between the oldest unknown symbol and the newest: 50 Mbit/s over 900 ms, and 6 MB of memory at the most."""
 MAX_SPAN: Final = MAX_MEMBERS_SIZE * 8
 _SPAN: Final = (1 << MAX_SPAN) - 1
+MOST_CODED: Final = 128
+"""Missing symbols, beyond which they are sent again one by one: solving as many equations takes their number cubed, for
+128 some 80 ms of the receiver's time, and a receiver keeps only so many (decoder.MAX_ROWS)."""
 _SHIFT_STEP: Final = 256
 
 
@@ -140,15 +143,15 @@ class SendWindow:
 
     def is_codable(self, limit: int) -> bool:
         """Whether one repair can cover all that is missing: `limit` symbols, and as many as it can say."""
-        return self.unknown_settled <= limit and is_sayable(self._relative_to_floor()[1])
+        return self.unknown_settled <= min(limit, MOST_CODED) and is_sayable(self._relative_to_floor()[1])
 
     def members(self, limit: int) -> tuple[int, int]:
-        """(first id, bitmap from it on) of what a repair should cover: at most `limit` symbols.
+        """(first id, bitmap from it on) of what a repair should cover: at least one symbol, and at most `limit`.
 
         All settled ones that are missing, and the newest of the others; the latter alone where there is more missing
         than is codable.
         """
-        floor = self.floor
+        floor, limit = self.floor, max(limit, 1)
         unknown, missing = self._relative_to_floor()
         settled, length = min(max(self.settled - floor, 0), self.next_id - floor), self.next_id - floor
         if not self.is_codable(limit):
@@ -156,7 +159,8 @@ class SendWindow:
         newest = max(settled, length - limit + missing.bit_count())
         members = missing | unknown >> newest << newest
         if not is_sayable(members):
-            members = missing or unknown >> length - MAX_SPAN << length - MAX_SPAN
+            first = length - min(limit, MAX_SPAN)
+            members = missing or unknown >> first << first
         if not members:  # the newest have all arrived
             members = _lowest(unknown & _SPAN, limit)
         first = (members & -members).bit_length() - 1
