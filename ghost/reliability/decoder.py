@@ -17,7 +17,7 @@ from typing import Final
 from ghost.constants import MAX_MEMBERS
 from ghost.reliability.field import INVERSES, PRODUCTS, coefficients, payload_of, scale, unit, weighted_sum
 
-MAX_ROWS: Final = 240
+MAX_ROWS: Final = MAX_MEMBERS  # with fewer, what was coded over as many lost symbols could never be solved
 WORK_RATE: Final = 2e6  # factors a second; each takes some 0.12 us, the arithmetic of the values included (measured)
 MOST_WORK: Final = 4e6  # at once: 230 symbols that were lost together
 KEPT: Final = 2048  # symbols: a round trip of 600 ms at 30 Mbit/s; 3 MB

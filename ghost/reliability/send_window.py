@@ -17,9 +17,6 @@ MAX_SYMBOLS: Final = 4096
 """Between the oldest unknown symbol and the newest: 50 Mbit/s over 900 ms, and 6 MB of memory at the most."""
 MAX_SPAN: Final = MAX_MEMBERS_SIZE * 8
 _SPAN: Final = (1 << MAX_SPAN) - 1
-MOST_CODED: Final = 128
-"""Missing symbols, beyond which they are sent again one by one: solving as many equations takes their number cubed, for
-128 some 80 ms of the receiver's time, and a receiver keeps only so many (decoder.MAX_ROWS)."""
 _SHIFT_STEP: Final = 256
 
 
@@ -143,7 +140,7 @@ class SendWindow:
 
     def is_codable(self, limit: int) -> bool:
         """Whether one repair can cover all that is missing: `limit` symbols, and as many as it can say."""
-        return self.unknown_settled <= min(limit, MOST_CODED) and is_sayable(self._relative_to_floor()[1])
+        return self.unknown_settled <= limit and is_sayable(self._relative_to_floor()[1])
 
     def members(self, limit: int) -> tuple[int, int]:
         """(first id, bitmap from it on) of what a repair should cover: at least one symbol, and at most `limit`.
