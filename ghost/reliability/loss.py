@@ -143,10 +143,13 @@ class LossDetector:
         self._mask |= ((1 << len(packets)) - 1) << (first - self._base)
         self.bytes_in_flight += size
 
-    def on_ack(self, first: int, bitmap: int, *, newest: int, loss: float, now: float, srtt: float) -> AckOutcome:
+    def on_ack(
+        self, first: int, bitmap: int, *, newest: int, loss: float, burst: float, now: float, srtt: float
+    ) -> AckOutcome:
         """`bitmap` bit i stands for packet first + i, `newest` arrived last. Numbers never sent are ignored.
 
-        `loss` is the path's loss rate, by which an overtaking packet is told from one behind lost ones.
+        `loss` is the path's loss rate and `burst` the mean length of a run of losses, by which an overtaking packet is
+        told from one behind lost ones.
         """
         outcome = AckOutcome()
         before = self.reference
@@ -178,7 +181,7 @@ class LossDetector:
             count = sum(packet.number < before for packet in acked) if are_late else 0
             if count or late:
                 self._note_lateness(count + outcome.spurious, 1.0)
-            if candidate is not None and self._is_in_turn(newest, loss=loss, now=now, patience=srtt):
+            if candidate is not None and self._is_in_turn(newest, loss=loss, burst=burst, now=now, patience=srtt):
                 self.reference, outcome.reference = newest, candidate
                 self._calm = 0 if late else self._calm + newest - before
                 if self._calm >= CALM:
@@ -208,20 +211,21 @@ class LossDetector:
         shift = number - count - self._base + 1
         return (self._mask >> max(shift, 0) & (1 << count) - 1).bit_count()
 
-    def _is_in_turn(self, number: int, *, loss: float, now: float, patience: float) -> bool:
+    def _is_in_turn(self, number: int, *, loss: float, burst: float, now: float, patience: float) -> bool:
         """Overtaking for longer than `patience` is no exception, but a path that began to lose."""
-        if not self._has_overtaken(number, loss):
+        if not self._has_overtaken(number, loss, burst):
             self._overtaking_since = None
         elif self._overtaking_since is None:
             self._overtaking_since = now
         return self._overtaking_since is None or now - self._overtaking_since > patience
 
-    def _has_overtaken(self, number: int, loss: float) -> bool:
+    def _has_overtaken(self, number: int, loss: float, burst: float) -> bool:
         """Whether more is awaited before it than losses explain."""
         count = min(number - self.reference - 1, OVERTAKEN_LOOK)
         if count <= 1:
             return False
-        explained = loss * count + OVERTAKING_DEVIATIONS * sqrt(loss * (1 - loss) * count)
+        variance = loss * (1 - loss) * count * max(1.0, 2 * burst * (1 - loss) - 1)  # runs are longer than by chance
+        explained = loss * count + OVERTAKING_DEVIATIONS * sqrt(variance)
         return self.unsettled_below(number - 1, count) > 1 + explained
 
     def _note_lateness(self, count: int, value: float) -> None:

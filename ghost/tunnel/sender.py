@@ -20,7 +20,7 @@ from ghost.compression.trains import Train
 from ghost.constants import FULL_PACKET, MAX_DATAGRAM, PACKET_OVERHEAD, PATIENCE
 from ghost.errors import PeerError
 from ghost.reliability.acks import MAX_ACK_DELAY
-from ghost.reliability.congestion import CongestionControl
+from ghost.reliability.congestion import CongestionControl, Mode
 from ghost.reliability.field import combine
 from ghost.reliability.loss import LossDetector, SentPacket
 from ghost.reliability.lossrate import LossRate
@@ -193,7 +193,9 @@ class Sender:
             raise PeerError("ack")
         newest = largest - ack.behind
         loss, srtt = self.loss_rate.rate, self.rtt.smoothed
-        outcome = self._in_flight.on_ack(first, ack.packets, newest=newest, loss=loss, now=now, srtt=srtt)
+        # While the rate is being found, many losses together are rather those of too high a one.
+        burst = 1.0 if self.congestion.mode is Mode.START else self.loss_rate.burst
+        outcome = self._in_flight.on_ack(first, ack.packets, newest=newest, loss=loss, burst=burst, now=now, srtt=srtt)
         if outcome.acked:
             self.probing.on_answer()
         if outcome.spurious:

@@ -34,13 +34,19 @@ def send(detector: LossDetector, *numbers: int, time: float = 0.0) -> None:
 
 
 def ack(
-    detector: LossDetector, numbers: Iterable[int], *, newest: int | None = None, loss: float = 1.0, now: float = SRTT
+    detector: LossDetector,
+    numbers: Iterable[int],
+    *,
+    newest: int | None = None,
+    loss: float = 1.0,
+    burst: float = 1.0,
+    now: float = SRTT,
 ) -> AckOutcome:
     """Without `newest` the last of `numbers` arrived last; the path may lose anything, so that nothing overtakes."""
     numbers = list(numbers)
     first, newest = min(numbers), numbers[-1] if newest is None else newest
     bitmap = sum(1 << (number - first) for number in numbers)
-    return detector.on_ack(first, bitmap, newest=newest, loss=loss, now=now, srtt=SRTT)
+    return detector.on_ack(first, bitmap, newest=newest, loss=loss, burst=burst, now=now, srtt=SRTT)
 
 
 def ids(packets: Iterable[SentPacket]) -> list[int]:
@@ -129,6 +135,15 @@ def test_an_overtaking_packet_is_acknowledged_and_says_nothing_of_those_before_i
     assert detector.on_timeout(now=60.0, srtt=SRTT) == []
     outcome = ack(detector, [50, *range(10, 20)], loss=0.0)
     assert (ids(outcome.acked), outcome.lost, detector.reference) == (list(range(10, 20)), [], 19)
+
+
+def test_a_run_of_losses_on_a_path_that_loses_in_runs_is_no_overtaking() -> None:
+    for burst, reference in ((1.0, 9), (8.0, 18)):
+        detector = LossDetector()
+        send(detector, *range(100))
+        ack(detector, range(10), loss=0.1)
+        ack(detector, [*range(10), 18], loss=0.1, burst=burst)
+        assert detector.reference == reference
 
 
 def test_one_behind_as_many_gaps_as_the_path_loses_overtakes_nothing() -> None:
