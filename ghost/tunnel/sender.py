@@ -37,6 +37,7 @@ from ghost.wire.inner import Inner
 from ghost.wire.numbers import expand, stretches
 
 SYMBOL_PACKET_OVERHEAD: Final = frames.SYMBOL_OVERHEAD + PACKET_OVERHEAD + WIRE_HEADERS
+BURSTY_LOSS: Final = 0.02  # from which on runs of losses are measured well enough
 SPARSE_FLIGHT: Final = 1024  # bytes in flight up to which traffic is sparse: a key, its echo, and one more
 LONE_FLIGHT: Final = 4096  # bytes in flight up to which a symbol comes by itself, whatever was repaired before it
 LONG_PACKET: Final = 0.02
@@ -193,8 +194,10 @@ class Sender:
             raise PeerError("ack")
         newest = largest - ack.behind
         loss, srtt = self.loss_rate.rate, self.rtt.smoothed
-        # While the rate is being found, many losses together are rather those of too high a one.
-        burst = 1.0 if self.congestion.mode is Mode.START else self.loss_rate.burst
+        # While the rate is being found, many losses together are rather those of too high a one; and where hardly
+        # anything is lost the length of a run says nothing.
+        is_known = loss >= BURSTY_LOSS and self.congestion.mode is not Mode.START
+        burst = self.loss_rate.burst if is_known else 1.0
         outcome = self._in_flight.on_ack(first, ack.packets, newest=newest, loss=loss, burst=burst, now=now, srtt=srtt)
         if outcome.acked:
             self.probing.on_answer()
