@@ -5,8 +5,8 @@
 .venv/bin/python bench/compression.py downloads --seeds 1
 
 Virtual time, except for the CPU. The contents are Python's own, which every machine has: its documentation (pydoc's
-topics), then sources of the standard library; the same as the pages that pydoc makes of it, and as JSON, a record for
-each function with its documentation. The catalogue is made up of words without sense, the hardest HTML here.
+topics), then sources of the standard library; the pages that pydoc makes of them; and what is known of each function
+with its documentation, as JSON and as the cards of a catalogue, whose numbers are random.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import collections
 import datetime
 import decimal
 import email.message
+import html
 import importlib
 import inspect
 import ipaddress
@@ -99,30 +100,9 @@ def text() -> bytes:
     return ("".join(topics.values()) + "".join(map(inspect.getsource, MODULES))).encode()
 
 
-def pages() -> bytes:
-    """HTML of a catalogue: the same tags around ever new words."""
-    rng = random.Random(1)
-    words = text().decode().split()
-    parts = ["<!DOCTYPE html>\n<html><body>\n"]
-    for _ in range(4000):
-        name = " ".join(rng.sample(words, 3))
-        parts.append(
-            f'<div class="product-card" id="item-{rng.randrange(10**6)}">\n<a href="/catalogue/{rng.randrange(10**6)}">'
-            f'<h2 class="title">{name}</h2></a>\n<p class="text">{" ".join(rng.sample(words, 12))}</p>\n'
-            f'<span class="price">{rng.randrange(10**4) / 100:.2f} EUR</span>\n</div>\n'
-        )
-    return "".join(parts).encode()
-
-
-def manual() -> bytes:
-    """HTML as pydoc writes it."""
-    writer = pydoc.HTMLDoc()
-    return "".join(writer.page(module.__name__, writer.docmodule(module)) for module in MODULES).encode()
-
-
-def answers() -> bytes:
-    """JSON as an interface returns it: what is known of each function and class."""
-    records = [
+def records() -> list[dict[str, typing.Any]]:
+    """What is known of each function and class."""
+    return [
         {
             "module": module.__name__,
             "name": node.name,
@@ -135,7 +115,33 @@ def answers() -> bytes:
         for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
     ]
-    return json.dumps(records).encode()
+
+
+def pages() -> bytes:
+    """HTML of a shop: the same tags around ever new names, numbers and descriptions."""
+    rng = random.Random(1)
+    parts = ["<!DOCTYPE html>\n<html><body>\n"]
+    for record in records():
+        if record["documentation"]:
+            name, description = (html.escape(record[key]) for key in ("name", "documentation"))
+            parts.append(
+                f'<div class="product-card" id="item-{rng.randrange(10**6)}">\n'
+                f'<a href="/catalogue/{record["module"]}/{name}-{rng.randrange(10**6)}">'
+                f'<h2 class="title">{name}</h2></a>\n<p class="text">{description}</p>\n'
+                f'<span class="price">{rng.randrange(10**4) / 100:.2f} EUR</span>\n</div>\n'
+            )
+    return "".join(parts).encode()
+
+
+def manual() -> bytes:
+    """HTML as pydoc writes it."""
+    writer = pydoc.HTMLDoc()
+    return "".join(writer.page(module.__name__, writer.docmodule(module)) for module in MODULES).encode()
+
+
+def answers() -> bytes:
+    """JSON as an interface returns it."""
+    return json.dumps(records()).encode()
 
 
 CONTENTS: dict[str, Callable[[], bytes]] = {
