@@ -3,6 +3,7 @@
 .venv/bin/python bench/compression.py                  all of it, in two minutes
 .venv/bin/python bench/compression.py idle keys        some of it
 .venv/bin/python bench/compression.py downloads --seeds 1
+sudo .venv/bin/python bench/compression.py kernels     downloads between two namespaces, in seven minutes
 
 Virtual time, except for the CPU. The contents are Python's own, which every machine has: its documentation (pydoc's
 topics), then sources of the standard library; the pages that pydoc makes of them; and what is known of each function
@@ -17,6 +18,7 @@ import collections
 import datetime
 import decimal
 import email.message
+import hashlib
 import html
 import importlib
 import inspect
@@ -32,6 +34,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import typing
 import unittest.mock
@@ -40,10 +43,12 @@ from ipaddress import IPv4Address
 from pydoc_data.topics import topics
 
 from ghost.chaos.spec import parse
+from ghost.commands.demo_stage import INNER_SERVER, Interruption, start_tunnel
 from ghost.compression.agreement import Agreement
 from ghost.compression.dictionaries import Kind
 from ghost.compression.payload import PacketCompressor, Shrinkage, pad
 from ghost.compression.trains import SuperPacket, Train
+from ghost.runtime.namespaces import NamespacePair
 from ghost.simulation import packets
 from ghost.simulation.pair import Pair
 from ghost.simulation.segments import ACK, Codec
@@ -51,6 +56,8 @@ from ghost.simulation.workloads import GATEWAY, Bulk
 from ghost.tunnel.composer import Composer
 from ghost.tunnel.receiver import Receiver
 from ghost.wire import frames, inner
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 LINKS = {
     "thin64": "rate=64kbit,delay=300ms,queue=1000ms,loss=5%",
@@ -177,6 +184,48 @@ def download(spec: str, content: bytes, mode: str, *, seed: int) -> float:
         if pair.now > 1000:
             return float("nan")
     return MEGABYTE * 8 / took / float(link.rate_bps or 1)
+
+
+def kernels(seeds: int = 1) -> None:
+    """The same with real kernels and daemons, in `auto` alone; needs root, and a machine with nothing else to do."""
+    for link, spec in LINKS.items():
+        for name, make in CONTENTS.items():
+            shares = [real_download(spec, make(), seed=seed) for seed in range(1, seeds + 1)]
+            print(f"  {link:8} {name:24} real kernels" + "".join(f"{share:8.2f}" for share in shares), flush=True)
+
+
+SERVE = """
+import pathlib, socket, sys
+with socket.create_server(("", 5001)) as listener:
+    connection = listener.accept()[0]
+    connection.sendall(pathlib.Path(sys.argv[1]).read_bytes())
+    connection.recv(1)
+"""
+FETCH = """
+import hashlib, socket, sys, time
+start, digest, left = time.monotonic(), hashlib.sha256(), int(sys.argv[2])
+with socket.create_connection((sys.argv[1], 5001)) as connection:
+    while left and (piece := connection.recv(65536)):
+        digest.update(piece)
+        left -= len(piece)
+    print(time.monotonic() - start, digest.hexdigest(), flush=True)
+"""
+
+
+def real_download(spec: str, content: bytes, *, seed: int) -> float:
+    link = parse(spec)
+    with tempfile.TemporaryDirectory(prefix="ghostbench") as name, NamespacePair("bench") as pair:
+        folder = pathlib.Path(name)
+        (folder / "content").write_bytes(content[:MEGABYTE])
+        pair.impaired(link, seed=seed)
+        start_tunnel(pair, Interruption(), folder, (sys.executable, str(ROOT / "ghosttunnel.py")))
+        pair.spawn("b", sys.executable, "-c", SERVE, folder / "content", log=folder / "serve.log")
+        time.sleep(1.0)
+        size = str(min(len(content), MEGABYTE))
+        fetched = pair.run("a", sys.executable, "-c", FETCH, INNER_SERVER, size, timeout=600)
+    took, digest = fetched.stdout.split()
+    assert digest == hashlib.sha256(content[:MEGABYTE]).hexdigest(), "what arrived is not what was sent"
+    return MEGABYTE * 8 / float(took) / float(link.rate_bps or 1)
 
 
 def acknowledgements() -> None:
@@ -361,15 +410,23 @@ def cpu_of_trains(run: list[bytes], parsed: inner.Inner, modes: dict[str, Agreem
         print(f"a full datagram of noise at   8 Mbit/s, {mode:8} {seconds * 1e6:6.2f} us out, in trains of 40")
 
 
-CASES = {"downloads": downloads, "acks": acknowledgements, "keys": keys, "idle": idle, "names": names, "cpu": cpu}
+CASES = {
+    "downloads": downloads,
+    "kernels": kernels,
+    "acks": acknowledgements,
+    "keys": keys,
+    "idle": idle,
+    "names": names,
+    "cpu": cpu,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="which ones (default: all)")
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="which ones (default: all but kernels)")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of each download (default: %(default)s)")
     arguments = parser.parse_args()
-    for case in arguments.cases or CASES:
+    for case in arguments.cases or [case for case in CASES if case != "kernels"]:
         downloads(arguments.seeds) if case == "downloads" else CASES[case]()
     return 0
 
