@@ -3,10 +3,11 @@
 .venv/bin/python bench/compression.py                  all of it, in two minutes
 .venv/bin/python bench/compression.py idle keys        some of it
 .venv/bin/python bench/compression.py downloads --seeds 1
+sudo .venv/bin/python bench/compression.py kernels     downloads between two namespaces, in seven minutes
 
 Virtual time, except for the CPU. The contents are Python's own, which every machine has: its documentation (pydoc's
-topics), then sources of the standard library; the same as the pages that pydoc makes of it, and as JSON, a record for
-each function with its documentation. The catalogue is made up of words without sense, the hardest HTML here.
+topics), then sources of the standard library; the pages that pydoc makes of them; and what is known of each function
+with its documentation, as JSON and as the cards of a catalogue, whose numbers are random.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import collections
 import datetime
 import decimal
 import email.message
+import hashlib
+import html
 import importlib
 import inspect
 import ipaddress
@@ -31,6 +34,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import typing
 import unittest.mock
@@ -39,10 +43,12 @@ from ipaddress import IPv4Address
 from pydoc_data.topics import topics
 
 from ghost.chaos.spec import parse
+from ghost.commands.demo_stage import INNER_SERVER, Interruption, start_tunnel
 from ghost.compression.agreement import Agreement
 from ghost.compression.dictionaries import Kind
 from ghost.compression.payload import PacketCompressor, Shrinkage, pad
 from ghost.compression.trains import SuperPacket, Train
+from ghost.runtime.namespaces import NamespacePair
 from ghost.simulation import packets
 from ghost.simulation.pair import Pair
 from ghost.simulation.segments import ACK, Codec
@@ -50,6 +56,8 @@ from ghost.simulation.workloads import GATEWAY, Bulk
 from ghost.tunnel.composer import Composer
 from ghost.tunnel.receiver import Receiver
 from ghost.wire import frames, inner
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 LINKS = {
     "thin64": "rate=64kbit,delay=300ms,queue=1000ms,loss=5%",
@@ -99,30 +107,9 @@ def text() -> bytes:
     return ("".join(topics.values()) + "".join(map(inspect.getsource, MODULES))).encode()
 
 
-def pages() -> bytes:
-    """HTML of a catalogue: the same tags around ever new words."""
-    rng = random.Random(1)
-    words = text().decode().split()
-    parts = ["<!DOCTYPE html>\n<html><body>\n"]
-    for _ in range(4000):
-        name = " ".join(rng.sample(words, 3))
-        parts.append(
-            f'<div class="product-card" id="item-{rng.randrange(10**6)}">\n<a href="/catalogue/{rng.randrange(10**6)}">'
-            f'<h2 class="title">{name}</h2></a>\n<p class="text">{" ".join(rng.sample(words, 12))}</p>\n'
-            f'<span class="price">{rng.randrange(10**4) / 100:.2f} EUR</span>\n</div>\n'
-        )
-    return "".join(parts).encode()
-
-
-def manual() -> bytes:
-    """HTML as pydoc writes it."""
-    writer = pydoc.HTMLDoc()
-    return "".join(writer.page(module.__name__, writer.docmodule(module)) for module in MODULES).encode()
-
-
-def answers() -> bytes:
-    """JSON as an interface returns it: what is known of each function and class."""
-    records = [
+def records() -> list[dict[str, typing.Any]]:
+    """What is known of each function and class."""
+    return [
         {
             "module": module.__name__,
             "name": node.name,
@@ -135,7 +122,33 @@ def answers() -> bytes:
         for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
     ]
-    return json.dumps(records).encode()
+
+
+def pages() -> bytes:
+    """HTML of a shop: the same tags around ever new names, numbers and descriptions."""
+    rng = random.Random(1)
+    parts = ["<!DOCTYPE html>\n<html><body>\n"]
+    for record in records():
+        if record["documentation"]:
+            name, description = (html.escape(record[key]) for key in ("name", "documentation"))
+            parts.append(
+                f'<div class="product-card" id="item-{rng.randrange(10**6)}">\n'
+                f'<a href="/catalogue/{record["module"]}/{name}-{rng.randrange(10**6)}">'
+                f'<h2 class="title">{name}</h2></a>\n<p class="text">{description}</p>\n'
+                f'<span class="price">{rng.randrange(10**4) / 100:.2f} EUR</span>\n</div>\n'
+            )
+    return "".join(parts).encode()
+
+
+def manual() -> bytes:
+    """HTML as pydoc writes it."""
+    writer = pydoc.HTMLDoc()
+    return "".join(writer.page(module.__name__, writer.docmodule(module)) for module in MODULES).encode()
+
+
+def answers() -> bytes:
+    """JSON as an interface returns it."""
+    return json.dumps(records()).encode()
 
 
 CONTENTS: dict[str, Callable[[], bytes]] = {
@@ -171,6 +184,48 @@ def download(spec: str, content: bytes, mode: str, *, seed: int) -> float:
         if pair.now > 1000:
             return float("nan")
     return MEGABYTE * 8 / took / float(link.rate_bps or 1)
+
+
+def kernels(seeds: int = 1) -> None:
+    """The same with real kernels and daemons, in `auto` alone; needs root, and a machine with nothing else to do."""
+    for link, spec in LINKS.items():
+        for name, make in CONTENTS.items():
+            shares = [real_download(spec, make(), seed=seed) for seed in range(1, seeds + 1)]
+            print(f"  {link:8} {name:24} real kernels" + "".join(f"{share:8.2f}" for share in shares), flush=True)
+
+
+SERVE = """
+import pathlib, socket, sys
+with socket.create_server(("", 5001)) as listener:
+    connection = listener.accept()[0]
+    connection.sendall(pathlib.Path(sys.argv[1]).read_bytes())
+    connection.recv(1)
+"""
+FETCH = """
+import hashlib, socket, sys, time
+start, digest, left = time.monotonic(), hashlib.sha256(), int(sys.argv[2])
+with socket.create_connection((sys.argv[1], 5001)) as connection:
+    while left and (piece := connection.recv(65536)):
+        digest.update(piece)
+        left -= len(piece)
+    print(time.monotonic() - start, digest.hexdigest(), flush=True)
+"""
+
+
+def real_download(spec: str, content: bytes, *, seed: int) -> float:
+    link = parse(spec)
+    with tempfile.TemporaryDirectory(prefix="ghostbench") as name, NamespacePair("bench") as pair:
+        folder = pathlib.Path(name)
+        (folder / "content").write_bytes(content[:MEGABYTE])
+        pair.impaired(link, seed=seed)
+        start_tunnel(pair, Interruption(), folder, (sys.executable, str(ROOT / "ghosttunnel.py")))
+        pair.spawn("b", sys.executable, "-c", SERVE, folder / "content", log=folder / "serve.log")
+        time.sleep(1.0)
+        size = str(min(len(content), MEGABYTE))
+        fetched = pair.run("a", sys.executable, "-c", FETCH, INNER_SERVER, size, timeout=600)
+    took, digest = fetched.stdout.split()
+    assert digest == hashlib.sha256(content[:MEGABYTE]).hexdigest(), "what arrived is not what was sent"
+    return MEGABYTE * 8 / float(took) / float(link.rate_bps or 1)
 
 
 def acknowledgements() -> None:
@@ -355,15 +410,23 @@ def cpu_of_trains(run: list[bytes], parsed: inner.Inner, modes: dict[str, Agreem
         print(f"a full datagram of noise at   8 Mbit/s, {mode:8} {seconds * 1e6:6.2f} us out, in trains of 40")
 
 
-CASES = {"downloads": downloads, "acks": acknowledgements, "keys": keys, "idle": idle, "names": names, "cpu": cpu}
+CASES = {
+    "downloads": downloads,
+    "kernels": kernels,
+    "acks": acknowledgements,
+    "keys": keys,
+    "idle": idle,
+    "names": names,
+    "cpu": cpu,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="which ones (default: all)")
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="which ones (default: all but kernels)")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of each download (default: %(default)s)")
     arguments = parser.parse_args()
-    for case in arguments.cases or CASES:
+    for case in arguments.cases or [case for case in CASES if case != "kernels"]:
         downloads(arguments.seeds) if case == "downloads" else CASES[case]()
     return 0
 

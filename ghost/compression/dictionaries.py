@@ -11,6 +11,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+from ghost.compression.zstd import PRIMER
+
 
 class Kind(IntEnum):
     """The class of a flow, as its packets name it."""
@@ -165,6 +167,15 @@ def _dns() -> bytes:
     return b"".join(parts) + b"".join(map(bytes.fromhex, _DNS_HEADS))
 
 
+def _primer(text: bytes) -> bytes:
+    """The text in whole pieces without those that repeat something: a compressor wants to be told it in such."""
+    kept = b""
+    for at in range(len(text) % PRIMER, len(text), PRIMER):
+        piece = text[at : at + PRIMER]
+        kept += piece if piece not in kept else b""
+    return kept
+
+
 def _web() -> bytes:
     heads = [f"HTTP/1.1 {status}\r\n" for status in _STATUSES]
     types = [f"Content-Type: {name}\r\n" for name in _TYPES]
@@ -174,8 +185,8 @@ def _web() -> bytes:
 
 DICTIONARIES: Final = {
     Kind.NONE: b"",
-    Kind.WEB: _web(),
-    Kind.TLS: b"".join(_CERTIFICATE_FIELDS + _HELLO_FIELDS),
+    Kind.WEB: _primer(_web()),
+    Kind.TLS: _primer(b"".join(_CERTIFICATE_FIELDS + _HELLO_FIELDS)),
     Kind.DNS: _dns(),
 }
 STREAM_KINDS: Final = frozenset((Kind.NONE, Kind.WEB, Kind.TLS))

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from ghost.errors import PeerError
 
-MOST: Final = 8
+MOST: Final = 32
 """Packets in a group."""
 LONGEST_DELTA: Final = 0x1F
 _HAS_SAME_SIZE: Final = 0x20

@@ -3,8 +3,9 @@
     body = [kind: 1] | slack: 1 | pieces of the stream | slack zeros          the kind only where a stream begins
 
 The slack makes short bodies come in few lengths, because a length is what an onlooker sees. The sender keeps its most
-recently used streams as far as its memory goes, the receiver twice as many as were agreed: a lane may be waiting for a
-lost record while others run ahead. A piece whose stream the receiver no longer has is dropped, and the sender told.
+recently used streams as far as its memory goes, and the receiver as much memory of streams, which are a fifth or a
+half as large there: a lane may be waiting for a lost record while others run ahead. A piece whose stream the receiver
+no longer has is dropped, and the sender told.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ghost.compression.payload import pad, unpad
 from ghost.errors import PeerError
 
 MEMORY: Final = 1 << 20
-"""Bytes of memory for which a receiver holds two streams, each 0.5 MB at most; a sender's are of different sizes."""
+"""Bytes of memory that either end gives to a stream on average; how much each takes is decided by its window."""
 MAX_COUNT: Final = 255
 RESTART_AFTER: Final = 48 << 10  # bytes fed to a stream before it may give way to one of another effort
 MOST_RESTARTS: Final = 3
@@ -92,24 +93,27 @@ class Streams:
 class StreamTable:
     """The receiving end's side."""
 
-    __slots__ = ("_count", "_streams")
+    __slots__ = ("_count", "_room", "_streams")
 
     def __init__(self, count: int) -> None:
         self._count = 2 * count
-        self._streams: OrderedDict[int, zstd.Decompressor] = OrderedDict()
+        self._room = count * MEMORY
+        self._streams: OrderedDict[int, tuple[zstd.Decompressor, int]] = OrderedDict()  # and its memory
 
     def expand(self, lane: int, body: bytes, *, is_new: bool) -> bytes:
         """The payload; PeerError for nonsense, and for a stream that is not known: then the lane's is gone."""
-        stream = self._streams.pop(lane, None)
+        stream, memory = self._streams.pop(lane, (None, 0))
+        self._room += memory
         if is_new:
             if not self._count or not body or body[0] not in STREAM_KINDS:
                 raise PeerError("malformed")
-            stream = zstd.decompressor(DICTIONARIES[Kind(body[0])])
-            body = body[1:]
+            kind, body = Kind(body[0]), body[1:]
+            stream, memory = zstd.decompressor(DICTIONARIES[kind]), zstd.reader_memory(body[1:])
         if stream is None:
             raise PeerError("reference")
         payload = stream.decompress(unpad(body), MAX_PAYLOAD)
-        self._streams[lane] = stream
-        if len(self._streams) > self._count:
-            self._streams.popitem(last=False)
+        self._streams[lane] = stream, memory
+        self._room -= memory
+        while self._room < 0 or len(self._streams) > self._count:
+            self._room += self._streams.popitem(last=False)[1][1]
         return payload

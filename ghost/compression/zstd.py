@@ -20,11 +20,18 @@ try:
 except ImportError:  # before Python 3.14
     standard = None
 
-WINDOW_LOG: Final = 18
+WINDOW_LOG: Final = 19
 """A decoder refuses frames that want more memory."""
+READER_MEMORY: Final = 200 << 10
+"""Bytes that a decoder takes beside its window (measured)."""
+PRIMER: Final = 9
+"""Bytes: the shortest piece that a compressor remembers all of, and the longest that cannot shrink unless it repeats
+what came before."""
 _PACKET_WINDOW_LOG: Final = 16  # no packet is longer
 MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _SIZE_FLAGS: Final = 0xE0  # of the frame header: any of them set announces a content size
+_FRAME_HEADER: Final = 2  # bytes: its flags and its window
+_LEAST_WINDOW_LOG: Final = 10
 _LEVEL: Final = 3  # of packets by themselves: level 9 saves 1-2 % more of one for 1.5 times the time
 _DICTIONARY_LEVEL: Final = 9  # of small ones with a dictionary: 3 % smaller than at level 3
 _MOST_OUTPUT: Final = 1 << 16
@@ -44,11 +51,10 @@ class Effort(NamedTuple):
     memory: int
 
 
-# Measured on a megabyte of text in pieces of 1344 bytes: 20, 95 and 330 us a piece, ratio 3.1, 3.6 and 3.8; in pieces
-# of eight times that 11, 85 and 280 us for as much, ratio 3.5, 4.0 and 4.2.
-QUICK: Final = Effort(16, 14, 14, 1, 4, 32, 2, memory=600_000)
-GOOD: Final = Effort(18, 17, 18, 6, 4, 32, 6, memory=2_600_000)
-THOROUGH: Final = Effort(18, 17, 18, 7, 3, 256, 9, memory=3_400_000)
+# Measured on a megabyte of text in pieces of 1344 bytes: XX
+QUICK: Final = Effort(17, 16, 16, 1, 4, 32, 2, memory=850_000)
+GOOD: Final = Effort(19, 17, 18, 6, 4, 32, 6, memory=2_200_000)
+THOROUGH: Final = Effort(19, 18, 19, 7, 3, 256, 9, memory=4_150_000)
 
 
 class Compressor(Protocol):
@@ -87,6 +93,14 @@ def compressor(effort: Effort, dictionary: bytes) -> Compressor:
     return _PackageStream(effort, dictionary) if zstandard is not None else _StandardStream(effort, dictionary)
 
 
+def reader_memory(head: bytes) -> int:
+    """Bytes that the decompressor of a stream takes which begins so; PeerError as there."""
+    if len(head) < _FRAME_HEADER:
+        raise PeerError("malformed")
+    window = 1 << _LEAST_WINDOW_LOG + (head[1] >> 3)
+    return min(window + (window >> 3) * (head[1] & 7), 1 << WINDOW_LOG) + READER_MEMORY
+
+
 def decompressor(dictionary: bytes) -> Decompressor:
     return _PackageReader(dictionary) if zstandard is not None else _StandardReader(dictionary)
 
@@ -105,14 +119,26 @@ if zstandard is not None:
 
 
 class _PackageStream:
-    __slots__ = ("_stream",)
+    """A dictionary given in the package's way makes tables of the dictionary's size, which find a tenth less of what
+    follows. So it is the stream's first text instead, in pieces too short to shrink: such a block is stored as it is,
+    leaves nothing behind but its text, as a dictionary does at the other end, and need not be sent."""
+
+    __slots__ = ("_head", "_stream")
 
     def __init__(self, effort: Effort, dictionary: bytes) -> None:
         parameters = zstandard.ZstdCompressionParameters(**_parameters(effort), **_FORMAT)
-        self._stream = zstandard.ZstdCompressor(compression_params=parameters, **_raw(dictionary)).compressobj()
+        self._head = b""
+        self._stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+        blocks = [self.compress(dictionary[at : at + PRIMER]) for at in range(0, len(dictionary), PRIMER)]
+        if blocks:
+            self._head, blocks[0] = blocks[0][:_FRAME_HEADER], blocks[0][_FRAME_HEADER:]
+            if b"".join(blocks) != _stored(dictionary):  # another version of the library may think otherwise
+                self._head = b""
+                self._stream = zstandard.ZstdCompressor(compression_params=parameters, **_raw(dictionary)).compressobj()
 
     def compress(self, data: bytes) -> bytes:
-        return self._stream.compress(data) + self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+        head, self._head = self._head, b""
+        return head + self._stream.compress(data) + self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
 
 
 class _PackageReader:
@@ -223,7 +249,7 @@ class _StandardPackets:
     def __init__(self, dictionary: bytes) -> None:
         self._dictionary = dictionary
         self._known = standard.ZstdDict(dictionary, is_raw=True).as_prefix if dictionary else None
-        self._options = _standard_options(QUICK)
+        self._options = _standard_options(QUICK._replace(window_log=_PACKET_WINDOW_LOG))
 
     def compress(self, packet: bytes) -> bytes:
         compressor = standard.ZstdCompressor(options=self._options, zstd_dict=self._known)
@@ -242,6 +268,12 @@ def _standard_options(effort: Effort) -> dict[Any, int]:
     names = standard.CompressionParameter
     flags = dict.fromkeys((names.content_size_flag, names.checksum_flag, names.dict_id_flag), 0)
     return flags | {names[name]: value for name, value in _parameters(effort).items()}
+
+
+def _stored(text: bytes) -> bytes:
+    """Blocks of PRIMER bytes as they are (RFC 8878 section 3.1.1.2)."""
+    pieces = [text[at : at + PRIMER] for at in range(0, len(text), PRIMER)]
+    return b"".join([(len(piece) << 3).to_bytes(3, "little") + piece for piece in pieces])
 
 
 def _raw(dictionary: bytes) -> dict[str, Any]:

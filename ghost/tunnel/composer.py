@@ -23,9 +23,9 @@ from ghost.compression.dictionaries import Kind, kind_of
 from ghost.compression.leads import LARGEST_LEAD
 from ghost.compression.payload import PacketCompressor, looks_random, pad
 from ghost.compression.references import References
-from ghost.compression.streams import Streams
+from ghost.compression.streams import MAX_PAYLOAD, Streams
 from ghost.compression.trains import Train
-from ghost.constants import MAX_SYMBOL
+from ghost.constants import INNER_MTU, MAX_SYMBOL
 from ghost.tunnel.flows import Flow, FlowQueue, FlowTable
 from ghost.wire import frames, records
 from ghost.wire.inner import TCP, Inner, is_background, is_dns
@@ -47,6 +47,7 @@ RATE_SHARE: Final = 1 / 1024  # of a packet in the average rate: what is hoped f
 GAIN_SHARE: Final = 1 / 8  # of a packet in the average of what compression gains
 LEAST_GAIN: Final = 1.25  # from which queues are measured anew: headers alone gain less
 LONG_GROUP: Final = 2  # symbols
+LONGEST_GROUP: Final = MAX_PAYLOAD - INNER_MTU  # bytes up to which another packet joins
 SMALLEST_STREAMED: Final = 32  # bytes of payload
 MAX_SUSPECTS: Final = 1024
 
@@ -406,7 +407,7 @@ class Composer:
         room = self.largest_symbol * self._streams.ratio(lane.flow_id)
         if self._queue.is_alone and not self.has_short_symbols:
             room *= LONG_GROUP
-        room -= len(members[0][1])
+        room = min(room, LONGEST_GROUP) - len(members[0][1])
         while flow.packets and room > 0 and len(members) < groups.MOST:
             packet = self._queue.pop(flow)
             packed = tcp.compress(lane.header, packet) if lane.header is not None else None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
+from pydoc_data.topics import topics
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ghost.compression import zstd
-from ghost.compression.dictionaries import DICTIONARIES, Kind
+from ghost.compression.dictionaries import DICTIONARIES, STREAM_KINDS, Kind
 from ghost.compression.payload import BUCKET
 from ghost.compression.streams import MAX_PAYLOAD, Streams, StreamTable
 from ghost.errors import PeerError
@@ -101,6 +102,24 @@ def test_memory_bounds_the_streams_of_both_ends() -> None:
     assert Streams(2).compress(1, text(0), effort=zstd.THOROUGH, kind=Kind.WEB) is None
 
 
+def test_a_receivers_memory_is_bounded_by_what_the_windows_take() -> None:
+    table = StreamTable(4)
+    for lane in range(6):
+        packed = Streams(8).compress(lane, text(lane), effort=zstd.THOROUGH, kind=Kind.WEB)
+        assert packed is not None
+        table.expand(lane, packed[1], is_new=True)
+    with pytest.raises(PeerError, match="reference"):
+        table.expand(0, b"\0piece", is_new=False)  # 4 MiB hold five of them
+    with pytest.raises(PeerError, match="malformed"):
+        table.expand(1, b"\0\xffpiece", is_new=False)
+    small = StreamTable(1)
+    is_new, body = compress(Streams(1), 1, text(1))
+    for lane in range(3):
+        small.expand(lane, body, is_new=is_new)
+    with pytest.raises(PeerError, match="reference"):
+        small.expand(0, b"\0piece", is_new=False)
+
+
 def test_another_effort_waits_for_a_history_that_is_worth_less() -> None:
     streams = Streams(16)
     begun = 0
@@ -153,8 +172,8 @@ def test_the_dictionaries_are_those_of_the_feature() -> None:
     digests = {kind.name: hashlib.blake2s(content, digest_size=8).hexdigest() for kind, content in DICTIONARIES.items()}
     assert digests == {
         "NONE": "ef2a8b78dd80da9c",
-        "WEB": "c68c35b9433c0c3c",
-        "TLS": "ad595e9e843eea4c",
+        "WEB": "cfd5fd98eab2fc6c",
+        "TLS": "c216bab3e2df4234",
         "DNS": "a39bbd121210fb47",
     }
 
@@ -165,6 +184,23 @@ def test_a_dictionary_helps_the_first_packet() -> None:
     alone, helped = (len(zstd.compressor(zstd.QUICK, DICTIONARIES[kind]).compress(page)) for kind in (0, Kind.WEB))
     print(f"{len(page)} bytes of a page: {alone} alone, {helped} with the dictionary")
     assert helped < alone / 2
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("effort", EFFORTS.values(), ids=EFFORTS)
+@pytest.mark.parametrize("kind", sorted(STREAM_KINDS - {Kind.NONE}), ids=lambda kind: kind.name)
+def test_a_dictionary_costs_nothing_of_what_comes_later(effort: zstd.Effort, kind: Kind) -> None:
+    """Whoever begins with one has the same memory for repeats."""
+    manual = "".join(topics.values()).encode()[:300_000]
+    pieces = [manual[at : at + 2700] for at in range(0, len(manual), 2700)]
+    sizes = []
+    for content in (b"", DICTIONARIES[kind]):
+        stream, reader = zstd.compressor(effort, content), zstd.decompressor(content)
+        bodies = [stream.compress(piece) for piece in pieces]
+        assert [reader.decompress(body, MAX_PAYLOAD) for body in bodies] == pieces
+        sizes.append(sum(map(len, bodies)))
+    print(f"{sizes[0]} bytes without, {sizes[1]} with")
+    assert sizes[1] < sizes[0] * 1.01
 
 
 @pytest.mark.parametrize("kind", [Kind.NONE, Kind.DNS])
