@@ -98,8 +98,8 @@ def main() -> int:
     options = _options()
     stop = Interruption()
     record = _read(RECORD, options.secs) if options.resume else {}
+    RECORD.parent.mkdir(parents=True, exist_ok=True)
     if not options.resume:
-        RECORD.parent.mkdir(parents=True, exist_ok=True)
         RECORD.unlink(missing_ok=True)
     tunnels = [tunnel for tunnel in TUNNELS if tunnel.name in options.tunnel]
     cases = [case for case in CASES if not options.case or case.name in options.case]

@@ -130,7 +130,7 @@ class CarriedRate:
 
     def on_pace(self, rate: float, now: float) -> None:
         """So fast the path delivers what leaves together."""
-        if self.rate > 1.5 * rate:
+        if math.inf > self.rate > 1.5 * rate:
             self._trust = min(2 * self._trust, TRUST[1])
         elif rate > 1.5 * self.rate:
             self._trust = TRUST[0]
