@@ -15,8 +15,8 @@ from typing import Final
 from ghost.reliability.prompts import COPY_GAP
 
 PAIRS: Final = 8  # looked at together
-LEAST_PAIRS: Final = 4  # from which something is told
-LEAST_SPREAD: Final = 2 * COPY_GAP
+LEAST_PAIRS: Final = 8  # from which something is told
+LEAST_SPREAD: Final = 4 / 3 * COPY_GAP
 """Seconds between the two of every pair; below it they may have left like that."""
 TOLD_INTERVAL: Final = 1.0  # seconds
 

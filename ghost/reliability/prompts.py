@@ -2,16 +2,17 @@
 
 Each gets an id, is sent ahead of everything else, and is copied ahead of loss as often as the measured loss asks for;
 copies are spaced in time, because losses come in bursts, and paid from a share of the path's rate, because copies
-that flood a thin link lose more than they save; first transmissions take up to a half of that share. Where nothing but
-prompts was sent that rate is a guess: it is too high if the peer says so, who sees how far apart copies arrive
-(dispersion.py), or if a queue grows all the same, and then what arrives is what the path carries. One that is lost all
-the same is sent again while it is still worth having, and a record that a newer one has made stale (a TCP
-acknowledgement) never is.
+that flood a thin link lose more than they save; first transmissions and what goes again come out of the same share.
+Where it does not suffice a copy rides: it has no datagram of its own, which is more than half of its bytes, but goes
+with the next one that leaves anyway. Where nothing but prompts was sent the path's rate is a guess: it is too high if
+the peer says so, who sees how far apart copies arrive (dispersion.py), or if a queue grows all the same, and then what
+arrives is what the path carries. One that is lost all the same is sent again while it is still worth having, and a
+record that a newer one has made stale (a TCP acknowledgement) never is.
 
 A record may be held: it leaves with any datagram that leaves anyway, or by itself when its time has come, or never, if
 what its flow says meanwhile says it as well.
 
-The number of copies leaves about 0.35 % to retransmission: ceil(ln 0.0035 / ln p), simulated: at 30 % loss five copies
+The number of copies leaves about 0.38 % to retransmission: ceil(ln 0.0038 / ln p), simulated: at 30 % loss five copies
 give a 99th percentile of 5 ms above the path for 8 times the bytes, three copies one of 117 ms for 5 times.
 """
 
@@ -23,7 +24,7 @@ from typing import Final
 
 from ghost.constants import PACKET_OVERHEAD
 
-RESIDUAL: Final = 0.0035
+RESIDUAL: Final = 0.0038
 HEAVY_LOSS, HEAVY_RESIDUAL = 0.4, 0.001
 """From that loss on less may be left, because what is sent again after its loss is lost again too often."""
 LEAST_LOSS: Final = 0.005  # below it a retransmission now and then is cheaper than copies of everything
@@ -33,12 +34,16 @@ FIRST_GAP: Final = 0.0003
 """Seconds to the first copy where losses come one by one: at 30 % loss it is what half of all round trips wait for."""
 BURSTY: Final = 1.6  # times the runs that chance makes
 BURST_COPIES: Final = 4  # in bursts further copies die together with the first ones
-BUDGET_SHARE: Final = 0.25  # of the pacing rate
+BUDGET_SHARE: Final = 0.22  # of the pacing rate: with the acknowledgements beside them prompts take a quarter
 BUDGET_SECONDS: Final = 0.5  # how long unused budget keeps
-COPY_OVERHEAD: Final = PACKET_OVERHEAD + 28 + 3  # bytes of IPv4, UDP, datagram and frame around a copy
+RIDE_OVERHEAD: Final = 3  # bytes of frame around a record
+COPY_OVERHEAD: Final = RIDE_OVERHEAD + PACKET_OVERHEAD + 28 + 12  # and of datagram, UDP, IPv4, and usual padding
 MEASURED_SECONDS: Final = 0.5  # of a queue, in which what arrives is counted
+SMALL_DATAGRAM: Final = 150  # bytes, about: so much more or less is chance
 OURS: Final = 0.8  # of what was sent, losses apart, arrives at most where a queue is of our making
-TRUST: Final = 10.0  # seconds without a queue after which a path may carry twice as much
+TRUST: Final = (10.0, 80.0)
+"""Seconds without a queue after which a path may carry twice as much: at first, and at most if it never does. Trying
+costs as much again as the share for a second or two."""
 
 LIFETIME: Final = 1.0  # seconds beyond four round trips: a DNS client asks again after one, a voice frame is worthless
 MAX_WAITING_BYTES: Final = 256 << 10
@@ -66,7 +71,18 @@ class PromptRecord:
     `is_near` until it has left, or lost its turn: all that are leave in the order of their ids.
     """
 
-    __slots__ = ("prompt_id", "data", "created", "stale_key", "copies_left", "in_flight", "is_near", "is_settled")
+    __slots__ = (
+        "prompt_id",
+        "data",
+        "created",
+        "stale_key",
+        "copies_left",
+        "in_flight",
+        "is_near",
+        "is_rider",
+        "is_settled",
+        "has_ridden",
+    )
 
     def __init__(
         self, prompt_id: int, data: bytes, *, created: float, stale_key: bytes | None, is_near: bool = False
@@ -78,18 +94,21 @@ class PromptRecord:
         self.copies_left = 0
         self.in_flight = 0
         self.is_near = is_near
+        self.is_rider = False  # its next copy goes with whatever leaves next
+        self.has_ridden = False  # once a round, before it is lost: more would eat up the share
         self.is_settled = False  # acknowledged, stale or given up: nothing of it is sent any more
 
 
 class CarriedRate:
     """What a path carries at most, in bytes a second, as far as prompts alone have told."""
 
-    __slots__ = ("rate", "_arrived", "_sent", "_since", "_until")
+    __slots__ = ("rate", "_arrived", "_sent", "_since", "_trust", "_until")
 
     def __init__(self) -> None:
         self.rate = math.inf
         self._arrived = self._sent = 0
         self._since: float | None = None  # a queue shows
+        self._trust = TRUST[0]
         self._until = 0.0
 
     def update(self, *, has_queue: bool, sent: int, arrived: int, loss: float, now: float) -> None:
@@ -97,20 +116,24 @@ class CarriedRate:
         `loss` leaves, the queue is somebody else's."""
         if not has_queue:
             self._since = None
-            if now - self._until > TRUST:
+            if now - self._until > self._trust:
                 self.rate *= 2
                 self._until = now
         elif self._since is None:
             self._since, self._sent, self._arrived = now, sent, arrived
         elif now - self._since >= MEASURED_SECONDS:
             expected = (sent - self._sent) * (1 - min(loss, 0.9))
-            if arrived - self._arrived < OURS * expected:
-                self.rate = (arrived - self._arrived) / (now - self._since) / (1 - min(loss, 0.9))
+            if arrived - self._arrived < OURS * expected - 2 * math.sqrt(expected * loss * SMALL_DATAGRAM):
+                self.on_pace((arrived - self._arrived) / (now - self._since) / (1 - min(loss, 0.9)), now)
             self._since, self._sent, self._arrived = now, sent, arrived
             self._until = now
 
     def on_pace(self, rate: float, now: float) -> None:
         """So fast the path delivers what leaves together."""
+        if math.inf > self.rate > 1.5 * rate:
+            self._trust = min(2 * self._trust, TRUST[1])
+        elif rate > 1.5 * self.rate:
+            self._trust = TRUST[0]
         self.rate = rate
         self._until = now
 
@@ -127,6 +150,7 @@ class PromptSender:
         "_copies",
         "_held",
         "_records",
+        "_riders",
         "_newest",
         "_budget",
         "_at",
@@ -142,6 +166,7 @@ class PromptSender:
         self._copies: deque[tuple[float, PromptRecord]] = deque()  # due times ascend
         self._held: dict[bytes, tuple[float, PromptRecord]] = {}  # by stale key: when it leaves by itself
         self._records: OrderedDict[int, PromptRecord] = OrderedDict()
+        self._riders: deque[tuple[float, PromptRecord]] = deque()  # from when on they may ride
         self._newest: dict[bytes, PromptRecord] = {}
         self._budget = 0.0
         self._at = now
@@ -191,6 +216,10 @@ class PromptSender:
             record = self._held.pop(next(iter(self._held)))[1]
             if not record.is_settled:
                 return record
+        while self._riders and self._riders[0][0] <= now:
+            record = self._riders.popleft()[1]
+            if record.is_rider and not record.is_settled:
+                return record
         return None
 
     def put_back(self, record: PromptRecord) -> None:
@@ -203,29 +232,51 @@ class PromptSender:
         self.dropped += 1
         self._settle(record)
 
-    def on_sent(self, record: PromptRecord, *, now: float, copies: int, rate: float, is_spaced: bool = False) -> None:
+    def on_sent(
+        self,
+        record: PromptRecord,
+        *,
+        now: float,
+        copies: int,
+        rate: float,
+        is_spaced: bool = False,
+        is_guest: bool = False,
+    ) -> None:
         """Plans its next copy as far as `copies` in all and the budget (`rate` bytes a second) allow.
 
         `is_spaced`: losses come in bursts, or delays vary by more than a first copy could save.
+        `is_guest`: another record was in the datagram before it.
         """
         is_first = not record.in_flight and not record.copies_left
+        is_planned = record.copies_left > 0  # and paid for
         if is_first:
             record.copies_left = copies
         record.in_flight += 1
-        record.is_near = False
+        record.is_near = record.is_rider = False
         record.copies_left = max(0, record.copies_left - 1)
         share = min(rate, self.carried.rate) * BUDGET_SHARE
-        cost = len(record.data) + COPY_OVERHEAD
-        gained = (now - self._at) * share
-        self._budget = min(self._budget + gained, share * BUDGET_SECONDS)
+        most = share * BUDGET_SECONDS
+        self._budget = min(self._budget + (now - self._at) * share, most)
         self._at = now
-        if is_first and record.stale_key is None:
-            self._budget -= min(cost, gained / 2)
-        if record.copies_left > 0 and record.stale_key is None and self._budget >= cost:
-            self._budget -= cost
-            self._plan(now + (FIRST_GAP if is_first and not is_spaced else COPY_GAP), record)
-        else:
+        if record.stale_key is not None:
             record.copies_left = 0
+            return
+        ride = len(record.data) + RIDE_OVERHEAD
+        copy = len(record.data) + COPY_OVERHEAD
+        if not is_planned:
+            self._budget = max(self._budget - (ride if is_guest else copy), -most)
+        if record.copies_left <= 0:
+            return
+        if self._budget >= copy:
+            self._budget -= copy
+            self._plan(now + (FIRST_GAP if is_first and not is_spaced else COPY_GAP), record)
+            return
+        may_ride = not record.has_ridden and self._budget > ride - most
+        record.copies_left = int(may_ride)
+        if may_ride:
+            self._budget -= ride
+            record.is_rider = record.has_ridden = True
+            self._riders.append((now + COPY_GAP, record))
 
     def on_acked(self, prompt_id: int) -> None:
         record = self._records.get(prompt_id)
@@ -237,7 +288,8 @@ class PromptSender:
         record = self._records.get(prompt_id)
         if record is not None:
             record.in_flight -= 1
-            if record.in_flight <= 0 and record.copies_left <= 0:
+            if record.in_flight <= 0 and (record.is_rider or not record.copies_left):
+                record.has_ridden = False
                 self.put_back(record)
 
     def resend(self, prompt_id: int) -> None:
@@ -275,8 +327,13 @@ class PromptSender:
 
     @property
     def has_held(self) -> bool:
-        """Whether something would leave with a datagram that leaves anyway."""
+        """Whether something waits that would leave with a datagram that leaves anyway."""
         return bool(self._held)
+
+    @property
+    def has_riders(self) -> bool:
+        """Whether copies would."""
+        return bool(self._riders)
 
     def _plan(self, due: float, record: PromptRecord) -> None:
         """A copy that leaves then: behind all that are due before."""

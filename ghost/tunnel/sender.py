@@ -311,7 +311,7 @@ class Sender:
         may_bulk = is_probe or (not is_small and self._may_send_bulk(now))
         if not (may_prompt or may_bulk or is_head_due):
             return None
-        may_ride = not is_small and self._prompts.has_held and not self.probing.is_silent
+        may_ride = not is_small and (self._prompts.has_held or self._prompts.has_riders) and not self.probing.is_silent
         # With copies nothing rides that rode with the first.
         is_copy = not (may_bulk or is_head_due or self._prompts.has_waiting or self._prompts.has_held)
         most = self.sizes.largest_plaintext if not is_small else limit - PACKET_OVERHEAD - len(frames.PING)
@@ -516,8 +516,15 @@ class Sender:
             room -= len(frame)
             parts.append(frame)
             self.copied_bytes += len(frame) if record.in_flight else 0
+            self._prompts.on_sent(
+                record,
+                now=now,
+                copies=copies,
+                rate=self.congestion.pacing_rate,
+                is_spaced=is_spaced,
+                is_guest=bool(ids),
+            )
             ids.append(record.prompt_id)
-            self._prompts.on_sent(record, now=now, copies=copies, rate=self.congestion.pacing_rate, is_spaced=is_spaced)
         return tuple(ids), room
 
     def _append_symbol(self, parts: list[bytes], room: int, *, is_probe: bool) -> int | None:

@@ -23,6 +23,7 @@ from ghost.reliability.prompts import (
     MEASURED_SECONDS,
     MOST_AGAIN,
     RESIDUAL,
+    RIDE_OVERHEAD,
     TRUST,
     CarriedRate,
     PromptSender,
@@ -104,16 +105,41 @@ def test_an_acknowledgement_ends_the_copies() -> None:
     assert sent_between(sender, start=1.01, end=2.0, copies=8) == []
 
 
-def test_copies_stay_within_their_share_of_a_thin_path() -> None:
+def test_where_first_transmissions_take_more_than_the_share_nothing_is_copied() -> None:
     sender, size, rate = PromptSender(0.0), 200, 8_000.0
-    sent = []
+    sent = 0
     for step in range(1000):
         now = 1.0 + step * 0.02
         sender.push(bytes(size), now=now, stale_key=None)
-        sent += sent_between(sender, start=now, end=now + 0.019, copies=8, rate=rate)
-    copies = (len(sent) - 1000) * (size + COPY_OVERHEAD)
-    budget = rate * BUDGET_SHARE / 2  # the first transmissions take the other half
-    assert 0.8 * budget * 20 <= copies <= budget * (20 + 2 * BUDGET_SECONDS) + size + COPY_OVERHEAD
+        sent += len(sent_between(sender, start=now, end=now + 0.019, copies=8, rate=rate))
+    extra = (sent - 1000) * (size + RIDE_OVERHEAD)
+    assert extra <= 2 * rate * BUDGET_SHARE * BUDGET_SECONDS, "what was saved and what may be owed, once"
+
+
+def test_a_copy_without_a_datagram_of_its_own_rides_with_the_next_one() -> None:
+    sender = pushed(b"a" * 100)
+    assert sent_between(sender, start=1.0, end=1.5, copies=3, rate=2000.0) == [(1.0, 0)]
+    assert sender.has_riders
+    assert sender.next_time() is None, "it never leaves by itself"
+    sender.push(b"b" * 100, now=1.05, stale_key=None)
+    assert [prompt_id for _, prompt_id in sent_between(sender, start=1.05, end=1.5, copies=1, rate=2000.0)] == [1, 0]
+    sender.push(b"c" * 100, now=1.1, stale_key=None)
+    assert [prompt_id for _, prompt_id in sent_between(sender, start=1.1, end=1.5, copies=1, rate=2000.0)] == [2]
+
+
+def test_what_was_lost_before_it_could_ride_is_sent_again() -> None:
+    sender = pushed(b"a" * 100)
+    sent_between(sender, start=1.0, end=1.1, copies=3, rate=2000.0)
+    sender.on_lost(0)
+    assert sent_between(sender, start=1.2, end=1.3, copies=1, rate=2000.0) == [(1.2, 0)]
+
+
+def test_what_arrived_does_not_ride() -> None:
+    sender = pushed(b"a" * 100)
+    sent_between(sender, start=1.0, end=1.1, copies=3, rate=2000.0)
+    sender.on_acked(0)
+    sender.push(b"b" * 100, now=1.2, stale_key=None)
+    assert [prompt_id for _, prompt_id in sent_between(sender, start=1.2, end=1.5, copies=1, rate=2000.0)] == [1]
 
 
 def test_first_transmissions_are_paid_from_the_same_share() -> None:
@@ -124,7 +150,7 @@ def test_first_transmissions_are_paid_from_the_same_share() -> None:
         sender.push(bytes(size), now=now, stale_key=None)
         sent += sent_between(sender, start=now, end=now + 0.09, copies=8, rate=rate)
     bytes_per_second = len(sent) * (size + COPY_OVERHEAD) / 40
-    assert 0.9 * rate * BUDGET_SHARE <= bytes_per_second <= 1.05 * rate * BUDGET_SHARE
+    assert 0.7 * rate * BUDGET_SHARE <= bytes_per_second <= 1.2 * rate * BUDGET_SHARE, "some rode for less"
     assert len(sent) > 2 * 400
 
 
@@ -132,10 +158,26 @@ def test_a_peer_that_says_how_thin_the_path_is_bounds_copies_until_it_is_trusted
     carried = CarriedRate()
     carried.on_pace(8_000, 5.0)
     assert carried.rate == 8_000
-    carried.update(has_queue=False, sent=0, arrived=0, loss=0.0, now=5.0 + TRUST * 0.9)
+    carried.update(has_queue=False, sent=0, arrived=0, loss=0.0, now=5.0 + TRUST[0] * 0.9)
     assert carried.rate == 8_000
-    carried.update(has_queue=False, sent=0, arrived=0, loss=0.0, now=5.0 + TRUST * 1.1)
+    carried.update(has_queue=False, sent=0, arrived=0, loss=0.0, now=5.0 + TRUST[0] * 1.1)
     assert carried.rate == 16_000
+
+
+def test_a_path_that_never_carries_more_is_tried_less_and_less_often() -> None:
+    carried, now, tries = CarriedRate(), 0.0, []
+    carried.on_pace(8_000, now)
+    while now < 1000:
+        now += 1
+        carried.update(has_queue=False, sent=0, arrived=0, loss=0.0, now=now)
+        if carried.rate > 8_000:
+            tries.append(now)
+            carried.on_pace(8_000, now)
+    assert tries[1] - tries[0] < tries[2] - tries[1]
+    assert tries[-1] - tries[-2] == pytest.approx(TRUST[1], abs=2)
+    carried.on_pace(100_000, now)
+    carried.update(has_queue=False, sent=0, arrived=0, loss=0.0, now=now + TRUST[0] + 1)
+    assert carried.rate == 200_000, "one that does is tried again soon"
 
 
 def test_a_lost_record_is_sent_again_only_when_no_copy_is_under_way() -> None:
@@ -240,11 +282,11 @@ def test_what_is_held_gives_way_to_one_in_a_hurry() -> None:
 def test_a_queue_of_prompts_alone_tells_what_the_path_carries() -> None:
     carried = CarriedRate()
     for step in range(11):
-        carried.update(has_queue=step > 0, sent=1600 * step, arrived=800 * step, loss=0.2, now=1 + 0.1 * step)
+        carried.update(has_queue=step > 0, sent=3200 * step, arrived=800 * step, loss=0.2, now=1 + 0.1 * step)
     assert carried.rate == pytest.approx(800 / 0.1 / 0.8)
-    carried.update(has_queue=False, sent=18_000, arrived=9000, loss=0.2, now=2.5)
+    carried.update(has_queue=False, sent=36_000, arrived=9000, loss=0.2, now=2.5)
     assert carried.rate == pytest.approx(10_000), "an empty queue says nothing yet"
-    carried.update(has_queue=False, sent=18_000, arrived=9000, loss=0.2, now=2.5 + TRUST)
+    carried.update(has_queue=False, sent=36_000, arrived=9000, loss=0.2, now=2.6 + TRUST[0])
     assert carried.rate == pytest.approx(20_000)
 
 
