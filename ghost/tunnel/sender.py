@@ -583,7 +583,7 @@ class Sender:
     def _append_repair(self, parts: list[bytes], room: int, first: int, members: int) -> int | None:
         seed = self._repairs.repairs & 0xFF
         ids = [symbol_id for start, end in stretches(members, first) for symbol_id in range(start, end)]
-        frame = frames.encode_repair(frames.Repair(seed, first, members, combine(self._window.units(ids), seed)))
+        frame = frames.encode_repair(frames.Repair(seed, first, members, combine(ids, self._window.units(ids), seed)))
         if len(frame) > room:
             return None
         self._repairs.repairs += 1
