@@ -79,9 +79,9 @@ def needed_for(lost: range, seed: int) -> int:
             lead = next(place for place, factor in enumerate(other) if factor)
             product = PRODUCTS[row[lead]]
             row = [mine ^ product[theirs] for mine, theirs in zip(row, other, strict=True)]
-        lead = next((place for place, factor in enumerate(row) if factor), None)
-        if lead is not None:
-            rows.append([PRODUCTS[INVERSES[row[lead]]][factor] for factor in row])
+        if any(row):
+            inverse = INVERSES[next(filter(None, row))]
+            rows.append([PRODUCTS[inverse][factor] for factor in row])
     return count
 
 
