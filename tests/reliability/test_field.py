@@ -55,7 +55,7 @@ def test_no_factor_is_zero_and_none_is_rare() -> None:
     assert min(found.values()) > 200
 
 
-@pytest.mark.parametrize("spacing", [1, 2, 15, 16, 17, 256])
+@pytest.mark.parametrize("spacing", [1, 2, 15, 16, 17])
 @pytest.mark.parametrize("count", [2, 3, 20, 120])
 def test_repairs_in_a_row_rarely_say_the_same_of_what_was_lost(count: int, spacing: int) -> None:
     """Losses in a burst, or at the distance by which the factors of the next seed are shifted."""
