@@ -42,8 +42,10 @@ _BITS_UNKNOWN: Final = 0xF0
 
 
 def parse(packet: bytes) -> tuple[Header, bytes] | None:
-    """(header, payload) of a packet that both parts restore exactly, else None: one whose checksums are as `build` makes
-    them, which costs half as much to see as to make them."""
+    """(header, payload) of a packet that both parts restore exactly, else None.
+
+    Its checksums are then as `build` makes them, which is seen at half the cost of making them.
+    """
     size = len(packet)
     if size < HEADER_SIZE:
         return None

@@ -47,8 +47,8 @@ BATCH = 64
 READS = 512
 _IDLE = 0.0005
 """Seconds since a turn began after which one thing is read and dealt with before asking for more: to hear that there is
-nothing takes 15 to 30 us each time, where the code has left the processor's caches, and with such pauses there rarely is
-more (measured: in 13 of 100 turns at 13 Mbit/s)."""
+nothing takes 15 to 30 us each time, where the code has left the processor's caches, and with such pauses there seldom
+is more (measured: in 13 of 100 turns at 13 Mbit/s)."""
 _READABLE = 1
 # A device left at the kernel's default MTU hands over packets larger than ours: the core must see them whole to
 # count and refuse them, so the read size is not the tunnel's MTU.
