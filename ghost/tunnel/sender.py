@@ -356,19 +356,21 @@ class Sender:
         at once. A `head` waits for a packet with room for it and is not due; a packet that has such room is left to
         `next_plaintext`, like everything out of the ordinary.
         """
-        if self.probing.owed or self._coding_window() or self._may_send_prompts(now) or not self._may_send_bulk(now):
+        if self.probing.owed or self._may_send_prompts(now) or not self._may_send_bulk(now):
             return 0, []
         if self._is_repair_due() or self.composer.has_short_symbols:
             return 0, []
         room_beside = self.sizes.largest_plaintext - len(head()) - frames.SYMBOL_OVERHEAD if head else 0
         least = max(room_beside, self.composer.largest_symbol // 2)  # shorter ones may be patient
         full_packet = self.composer.largest_symbol + SYMBOL_PACKET_OVERHEAD
-        window = self.congestion.window
+        window, is_coded = self.congestion.window, self._coding_window() > 0
         first = self._next_packet_number
         run: list[bytes] = []
         while len(run) < most:
             free = min(self._pacer.credit, window - self._in_flight.bytes_in_flight)
             count = min(math.ceil(free / full_packet), most - len(run), self._window.room)
+            if is_coded:  # without a symbol under way there is nothing to repair
+                count = self._sources_until_repair(count) if self._window else min(count, 1)
             symbols = self.composer.compose_run(count, beyond=least) if count > 0 else []
             if not symbols:
                 break
@@ -456,9 +458,13 @@ class Sender:
             return True  # nothing under way could still mend it: what was sent for it is lost
         if not self._coding_window():
             return self._window.next_missing() is not None
+        return self._sources_until_repair(1) == 0
+
+    def _sources_until_repair(self, most: int) -> int:
+        """As `RepairPolicy.sources_until_repair`, where symbols are coded."""
         has_room = self.congestion.is_starting or not self._has_new()
         has_room = has_room and not self._is_thin()
-        return self._repairs.is_repair_due(self._loss(), is_app_limited=has_room)
+        return self._repairs.sources_until_repair(self._loss(), is_app_limited=has_room, most=most)
 
     def _coding_window(self) -> int:
         if self.sizes.has_cut:
