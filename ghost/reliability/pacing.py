@@ -27,11 +27,11 @@ class Pacer:
         self._updated = now
         self.pace(rate)
 
-    def pace(self, rate: float) -> None:
-        """From now on so many bytes a second."""
+    def pace(self, rate: float, *, gathers: bool = True) -> None:
+        """From now on so many bytes a second; packets leave by the few if it `gathers`, else one by one."""
         self._rate = rate
         self._burst = max(LEAST_BURST, rate * BURST_SECONDS)
-        self._gathered = min(max(0.0, rate * GATHER_SECONDS - FULL_PACKET), MOST_GATHERED)
+        self._gathered = min(max(0.0, rate * GATHER_SECONDS - FULL_PACKET), MOST_GATHERED) if gathers else 0.0
         self._urgent_floor = -max(2 * LEAST_BURST, rate * URGENT_SECONDS)
 
     def _refill(self, now: float) -> None:

@@ -208,7 +208,7 @@ class Sender:
             self.loss_rate.update(acked, lost)
         loss, burst = self.loss_rate.measured, self.loss_rate.burst
         if self.congestion.on_fates(acked, lost, loss=loss, burst=burst, now=now):
-            self._pacer.pace(self.congestion.pacing_rate)  # at once: what is sent until then would be judged as well
+            self._pace()  # at once: what is sent until then would be judged as well
         self._window.on_report(ack.symbol_floor, ack.symbols)  # by the stretch; what it does not say follows
         floor = self._window.floor
         for packet in outcome.acked:
@@ -290,7 +290,7 @@ class Sender:
     def limit(self, max_rate: float | None) -> None:
         """As CongestionControl.limit."""
         self.congestion.limit(max_rate)
-        self._pacer.pace(self.congestion.pacing_rate)
+        self._pace()
 
     # ---- out --------------------------------------------------------------------------------------------------
 
@@ -434,6 +434,10 @@ class Sender:
             return False
         due = self._prompts.next_time()
         return due is not None and due <= now and self._pacer.may_send_urgent(now)
+
+    def _pace(self) -> None:
+        # The rate is found by what becomes of packets that are evenly spaced.
+        self._pacer.pace(self.congestion.pacing_rate, gathers=self.congestion.mode is not Mode.START)
 
     def _may_send_bulk(self, now: float) -> bool:
         if not (self.composer.has_data or self._window):
@@ -693,7 +697,7 @@ class Sender:
             has_backlog=self.composer.has_data,
             now=now,
         )
-        self._pacer.pace(self.congestion.pacing_rate)
+        self._pace()
         self._prompts.carried.update(
             has_queue=self.congestion.has_long_queue and not self.composer.has_data,
             sent=self.sent_bytes,
