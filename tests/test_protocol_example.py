@@ -18,7 +18,7 @@ from ghost.crypto.backend import Backend, available
 from ghost.crypto.noise import Initiator, Responder
 from ghost.obfuscation.envelope import Envelope
 from ghost.obfuscation.mask import HeaderMask
-from ghost.reliability.field import coefficient, combine, unit
+from ghost.reliability.field import combine, factors, unit
 from ghost.tunnel.epochs import Epoch
 from ghost.tunnel.handshake import INITIATION, PROLOGUE, RESPONSE, prove
 from ghost.wire import frames, records
@@ -149,11 +149,12 @@ def repair() -> dict[str, bytes]:
     payloads = [(0x1000001, b"".join(parts)), (0x1000004, bytes.fromhex("30") + b"abc")]
     seed = 9
     members = 1 | 1 << 3
-    coded = combine([(symbol_id, unit(payload)) for symbol_id, payload in payloads], seed)
+    ids = [symbol_id for symbol_id, _ in payloads]
+    coded = combine(ids, [unit(payload) for _, payload in payloads], seed)
     return {
         "symbol 1000001": payloads[0][1],
         "symbol 1000004": payloads[1][1],
-        "factors": bytes(coefficient(seed, symbol_id) for symbol_id, _ in payloads),
+        "factors": bytes(factors(seed, ids)),
         "coded bytes": coded,
         "symbol frame": frames.encode_symbol(*payloads[0]),
         "repair frame": frames.encode_repair(frames.Repair(seed, payloads[0][0], members, coded)),

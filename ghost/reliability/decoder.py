@@ -15,7 +15,7 @@ from collections import deque
 from typing import Final
 
 from ghost.constants import MAX_MEMBERS
-from ghost.reliability.field import INVERSES, PRODUCTS, coefficients, payload_of, scale, unit, weighted_sum
+from ghost.reliability.field import INVERSES, PRODUCTS, WIDTH, factors, payload_of, scale, unit, weighted_sum
 
 MAX_ROWS: Final = MAX_MEMBERS  # with fewer, what was coded over as many lost symbols could never be solved
 WORK_RATE: Final = 2e6  # factors a second; each takes some 0.12 us, the arithmetic of the values included (measured)
@@ -97,19 +97,19 @@ class Decoder:
             self.redundant += 1
             return []
         self._work += len(members)
-        units, terms, factors = self._units, [], {}
-        for symbol_id, factor in zip(members, coefficients(seed, members), strict=True):
+        units, sums, unknown = self._units, [0] * WIDTH, {}
+        for symbol_id, factor in zip(members, factors(seed, members), strict=True):
             known = units.get(symbol_id)
             if known is None and symbol_id in self._payloads:
                 known = units[symbol_id] = unit(self._payloads[symbol_id])
             if known is not None:
-                terms.append((factor, known))
+                sums[factor] ^= known
             elif symbol_id < floor:  # known once, and let go since
                 self.redundant += 1
                 return []
             else:
-                factors[symbol_id] = factor
-        row = _Row(factors, int.from_bytes(data, "little") ^ weighted_sum(terms))
+                unknown[symbol_id] = factor
+        row = _Row(unknown, int.from_bytes(data, "little") ^ weighted_sum(sums))
         solved: list[tuple[int, bytes]] = []
         if not self._insert(row, solved):
             self.redundant += 1

@@ -81,7 +81,12 @@ class QueueDelay:
         self.is_noisy = self.jitter > max(JITTER_LIMIT, grain)
         if self.is_noisy:
             since = now - NOISE_WINDOW * round_trip_time
-            self.queue = min([delay for time, delay in self._recent if time >= since])
+            self.queue = queue
+            for time, delay in reversed(self._recent):  # on a fast path a few of them
+                if time < since:
+                    break
+                if delay < self.queue:
+                    self.queue = delay
         else:
             latest = sorted(self._latest)
             self.queue = latest[len(latest) // 2]

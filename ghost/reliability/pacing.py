@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from typing import Final
 
+from ghost.constants import FULL_PACKET
+
 BURST_SECONDS: Final = 0.004  # a busy host wakes us this late now and then; what it may not catch up is lost rate
 LEAST_BURST: Final = 2 * 1500  # bytes
+GATHER_SECONDS: Final = 0.002
+MOST_GATHERED: Final = 3 * FULL_PACKET  # bytes: a policer's bucket may be shallow
+"""Once there is no credit, so much of it is waited for that packets leave by the few: that of GATHER_SECONDS less a
+packet. A turn for each costs more than the packet; at 20 Mbit/s with 20 % loss the sender's processor is at work for
+0.49 of the time instead of 0.63 (measured)."""
 URGENT_SECONDS: Final = 0.020
 
 
 class Pacer:
     """Credit grows at `rate` bytes a second up to a small burst; urgent datagrams may take it below zero."""
 
-    __slots__ = ("_burst", "_credit", "_rate", "_updated", "_urgent_floor")
+    __slots__ = ("_burst", "_credit", "_gathered", "_is_spent", "_rate", "_updated", "_urgent_floor")
 
     def __init__(self, rate: float, now: float) -> None:
         self._credit = float(LEAST_BURST)
+        self._is_spent = False  # and not yet gathered anew
         self._updated = now
         self.pace(rate)
 
-    def pace(self, rate: float) -> None:
-        """From now on so many bytes a second."""
+    def pace(self, rate: float, *, gathers: bool = True) -> None:
+        """From now on so many bytes a second; packets leave by the few if it `gathers`, else one by one."""
         self._rate = rate
         self._burst = max(LEAST_BURST, rate * BURST_SECONDS)
+        self._gathered = min(max(0.0, rate * GATHER_SECONDS - FULL_PACKET), MOST_GATHERED) if gathers else 0.0
         self._urgent_floor = -max(2 * LEAST_BURST, rate * URGENT_SECONDS)
 
     def _refill(self, now: float) -> None:
@@ -32,7 +41,9 @@ class Pacer:
 
     def may_send(self, now: float) -> bool:
         self._refill(now)
-        return self._credit > 0
+        if self._is_spent:
+            self._is_spent = self._credit <= self._gathered
+        return not self._is_spent
 
     def may_send_urgent(self, now: float) -> bool:
         """Urgent datagrams borrow from the future, but not so much that they would flood the path."""
@@ -46,10 +57,13 @@ class Pacer:
 
     def on_sent(self, size: int) -> None:
         self._credit -= size
+        if self._credit <= 0:
+            self._is_spent = True
 
     def next_time(self) -> float:
-        """When credit is above zero again; a time in the past means now."""
-        return self._updated if self._credit > 0 else self._updated + (1 - self._credit) / self._rate
+        """When the next datagram may leave; a time in the past means now."""
+        missing = self._gathered - self._credit if self._is_spent else -1.0
+        return self._updated if missing < 0 else self._updated + (1 + missing) / self._rate
 
     def next_urgent_time(self) -> float:
         """When an urgent datagram may leave; a time in the past means now."""

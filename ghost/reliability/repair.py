@@ -131,18 +131,26 @@ class RepairPolicy:
 
     def is_repair_due(self, loss: float, *, is_app_limited: bool) -> bool:
         """Whether the next packet should be a repair; without new data to send (`is_app_limited`) the margin grows."""
+        return self.sources_until_repair(loss, is_app_limited=is_app_limited, most=1) == 0
+
+    def sources_until_repair(self, loss: float, *, is_app_limited: bool, most: int) -> int:
+        """How many sources, `most` at the most, may leave one after the other before a repair is due."""
         sources = self.sources - self._acked_sources
         repairs = self.repairs - self._acked_repairs
-        expected = self.need + loss * sources - (1 - loss) * repairs
-        former_repairs = self._former_repairs - self._acked_repairs
+        former, former_repairs = 0.0, self._former_repairs - self._acked_repairs
         if former_repairs > 0:
             former_sources = max(0, self._former_sources - self._acked_sources)
-            expected += max(0.0, (1 - loss) * former_repairs - loss * former_sources - self.need)
-        deviation = sqrt(loss * (1 - loss) * (sources + repairs))
-        margin = (self.margin + URGENCY if self._is_urgent else self.margin) * deviation
-        if is_app_limited and (sources or self.need):
-            margin += 2 * deviation + 0.5
-        return expected + margin >= 0.5
+            former = max(0.0, (1 - loss) * former_repairs - loss * former_sources - self.need)
+        deviations = self.margin + URGENCY if self._is_urgent else self.margin
+        for ahead in range(most):
+            expected = self.need + loss * (sources + ahead) - (1 - loss) * repairs + former
+            deviation = sqrt(loss * (1 - loss) * (sources + ahead + repairs))
+            margin = deviations * deviation
+            if is_app_limited and (sources + ahead or self.need):
+                margin += 2 * deviation + 0.5
+            if expected + margin >= 0.5:
+                return ahead
+        return most
 
     def _start_servo(self, now: float) -> None:
         self._servo_at = now + SERVO_INTERVAL

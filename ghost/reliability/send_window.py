@@ -52,13 +52,13 @@ class SendWindow:
     def payload(self, symbol_id: int) -> bytes:
         return self._payloads[symbol_id]
 
-    def units(self, symbol_ids: list[int]) -> list[tuple[int, int]]:
-        """What a repair is made of (ghost.reliability.field): each symbol's id and unit."""
+    def units(self, symbol_ids: list[int]) -> list[int]:
+        """What a repair over these is made of (ghost.reliability.field)."""
         units = self._units
         for symbol_id in symbol_ids:
             if symbol_id not in units:
                 units[symbol_id] = unit(self._payloads[symbol_id])
-        return [(symbol_id, units[symbol_id]) for symbol_id in symbol_ids]
+        return [units[symbol_id] for symbol_id in symbol_ids]
 
     def add(self, payload: bytes) -> int:
         symbol_id = self.next_id

@@ -45,9 +45,10 @@ BATCH = 64
 # with 64 another client lost 37 % of its packets and the rest waited 19 ms, with 256 it lost 2 % and they waited 3.
 # A device's queue holds 500 by default.
 READS = 512
-_IDLE = 0.005
+_IDLE = 0.0005
 """Seconds without a turn after which one thing is read and dealt with before asking for more: to hear that there is
-nothing takes 20 to 30 us each time, where the code has left the processor's caches."""
+nothing takes 15 to 30 us each time, where the code has left the processor's caches, and with such pauses there seldom
+is more (measured: in 13 of 100 turns at 13 Mbit/s)."""
 _READABLE = 1
 # A device left at the kernel's default MTU hands over packets larger than ours: the core must see them whole to
 # count and refuse them, so the read size is not the tunnel's MTU.
@@ -95,7 +96,7 @@ class Driver:
         self._alarm = Alarm()
         self._armed: float | None = None
         self._has_more = False  # packets may have stayed on the TUN device when it was read last
-        self._last_turn = 0.0
+        self._rests_since = 0.0
         self._most = BATCH  # things that this turn may read at once
         self.impairment: Impairment | None = None
         self.tun_errors: Counter[str] = Counter()
@@ -234,10 +235,9 @@ class Driver:
             self._endpoint.receive_datagram(data, address, at)
 
     def _begin_turn(self) -> None:
-        self._most = 1 if now() > self._last_turn + _IDLE else BATCH
+        self._most = 1 if now() > self._rests_since + _IDLE else BATCH
 
     def _flush(self, at: float) -> None:
-        self._last_turn = at
         endpoint = self._endpoint
         packets = endpoint.packets_to_deliver()
         if packets:
@@ -267,6 +267,7 @@ class Driver:
         if due is not None and (self._armed is None or due < self._armed):
             self._armed = due
             self._alarm.set(due)
+        self._rests_since = now()  # not from its beginning: a turn may take longer than what counts as a rest
 
     def _tolerate(self, error: OSError) -> None:
         """Reading fails while the device is down; a descriptor that stays readable must not spin."""

@@ -208,7 +208,7 @@ class Sender:
             self.loss_rate.update(acked, lost)
         loss, burst = self.loss_rate.measured, self.loss_rate.burst
         if self.congestion.on_fates(acked, lost, loss=loss, burst=burst, now=now):
-            self._pacer.pace(self.congestion.pacing_rate)  # at once: what is sent until then would be judged as well
+            self._pace()  # at once: what is sent until then would be judged as well
         self._window.on_report(ack.symbol_floor, ack.symbols)  # by the stretch; what it does not say follows
         floor = self._window.floor
         for packet in outcome.acked:
@@ -290,7 +290,7 @@ class Sender:
     def limit(self, max_rate: float | None) -> None:
         """As CongestionControl.limit."""
         self.congestion.limit(max_rate)
-        self._pacer.pace(self.congestion.pacing_rate)
+        self._pace()
 
     # ---- out --------------------------------------------------------------------------------------------------
 
@@ -356,19 +356,21 @@ class Sender:
         at once. A `head` waits for a packet with room for it and is not due; a packet that has such room is left to
         `next_plaintext`, like everything out of the ordinary.
         """
-        if self.probing.owed or self._coding_window() or self._may_send_prompts(now) or not self._may_send_bulk(now):
+        if self.probing.owed or self._may_send_prompts(now) or not self._may_send_bulk(now):
             return 0, []
         if self._is_repair_due() or self.composer.has_short_symbols:
             return 0, []
         room_beside = self.sizes.largest_plaintext - len(head()) - frames.SYMBOL_OVERHEAD if head else 0
         least = max(room_beside, self.composer.largest_symbol // 2)  # shorter ones may be patient
         full_packet = self.composer.largest_symbol + SYMBOL_PACKET_OVERHEAD
-        window = self.congestion.window
+        window, is_coded = self.congestion.window, self._coding_window() > 0
         first = self._next_packet_number
         run: list[bytes] = []
         while len(run) < most:
             free = min(self._pacer.credit, window - self._in_flight.bytes_in_flight)
             count = min(math.ceil(free / full_packet), most - len(run), self._window.room)
+            if is_coded:  # without a symbol under way there is nothing to repair
+                count = self._sources_until_repair(count) if self._window else min(count, 1)
             symbols = self.composer.compose_run(count, beyond=least) if count > 0 else []
             if not symbols:
                 break
@@ -433,6 +435,10 @@ class Sender:
         due = self._prompts.next_time()
         return due is not None and due <= now and self._pacer.may_send_urgent(now)
 
+    def _pace(self) -> None:
+        # The rate is found by what becomes of packets that are evenly spaced.
+        self._pacer.pace(self.congestion.pacing_rate, gathers=self.congestion.mode is not Mode.START)
+
     def _may_send_bulk(self, now: float) -> bool:
         if not (self.composer.has_data or self._window):
             return False  # there is none: an idle tunnel's echo asks no further
@@ -456,9 +462,13 @@ class Sender:
             return True  # nothing under way could still mend it: what was sent for it is lost
         if not self._coding_window():
             return self._window.next_missing() is not None
+        return self._sources_until_repair(1) == 0
+
+    def _sources_until_repair(self, most: int) -> int:
+        """As `RepairPolicy.sources_until_repair`, where symbols are coded."""
         has_room = self.congestion.is_starting or not self._has_new()
         has_room = has_room and not self._is_thin()
-        return self._repairs.is_repair_due(self._loss(), is_app_limited=has_room)
+        return self._repairs.sources_until_repair(self._loss(), is_app_limited=has_room, most=most)
 
     def _coding_window(self) -> int:
         if self.sizes.has_cut:
@@ -590,7 +600,7 @@ class Sender:
     def _append_repair(self, parts: list[bytes], room: int, first: int, members: int) -> int | None:
         seed = self._repairs.repairs & 0xFF
         ids = [symbol_id for start, end in stretches(members, first) for symbol_id in range(start, end)]
-        frame = frames.encode_repair(frames.Repair(seed, first, members, combine(self._window.units(ids), seed)))
+        frame = frames.encode_repair(frames.Repair(seed, first, members, combine(ids, self._window.units(ids), seed)))
         if len(frame) > room:
             return None
         self._repairs.repairs += 1
@@ -694,7 +704,7 @@ class Sender:
             has_backlog=self.composer.has_data,
             now=now,
         )
-        self._pacer.pace(self.congestion.pacing_rate)
+        self._pace()
         self._prompts.carried.update(
             has_queue=self.congestion.has_long_queue and not self.composer.has_data,
             sent=self.sent_bytes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -109,3 +110,20 @@ def test_an_echo_of_nothing_but_zeros_keeps_its_checksum(make_echo: Make) -> Non
     parsed = exchange.parse(packet)
     assert parsed is not None
     assert exchange.build(*parsed) == packet
+
+
+@pytest.mark.parametrize("kind", range(8))
+def test_a_checksum_in_its_other_form_is_seen(kind: int) -> None:
+    """0 and 0xFFFF are the same to the sum, and `build` writes one of them."""
+    rng = Random(kind)
+    seen = set()
+    for _ in range(3000):
+        pair, addresses = (bytes(size) if rng.random() < 0.5 else rng.randbytes(size) for size in (4, 8))
+        payload = bytes(rng.choice((0, 0xFF)) for _ in range(rng.randrange(5)))
+        packet = bytearray(exchange.build((kind, 0, 64, addresses, pair, rng.choice((0, 5, 0xFFFF))), payload))
+        field = rng.choice((10, 22, 26))
+        packet[field : field + 2] = rng.choice((b"\0\0", b"\xff\xff", packet[field : field + 2]))
+        parsed = exchange.parse(bytes(packet))
+        seen.add(parsed is None)
+        assert parsed is None or exchange.build(*parsed) == packet
+    assert seen == {True, False}

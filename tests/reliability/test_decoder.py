@@ -13,7 +13,7 @@ from ghost.reliability.field import combine, unit
 
 def repair(seed: int, symbols: dict[int, bytes]) -> bytes:
     """What a sender would send over these."""
-    return combine([(symbol_id, unit(payload)) for symbol_id, payload in symbols.items()], seed)
+    return combine(list(symbols), [unit(payload) for payload in symbols.values()], seed)
 
 
 def symbols_of(count: int, rng: random.Random) -> dict[int, bytes]:

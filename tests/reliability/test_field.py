@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 import pytest
 
-from ghost.constants import MAX_DATAGRAM, MAX_MEMBERS
+from ghost.constants import MAX_DATAGRAM
 from ghost.reliability.field import (
+    INVERSES,
     PRODUCTS,
-    coefficient,
-    coefficients,
+    WIDTH,
     combine,
     double,
+    factors,
     payload_of,
     scale,
     unit,
@@ -29,16 +31,16 @@ def by_definition(terms: list[tuple[int, int]]) -> int:
     return total
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 15, 16, 17, 120, 300])
-def test_a_weighted_sum_is_the_sum_of_the_products(count: int) -> None:
-    rng = Random(count)
-    terms = [(rng.randrange(256), rng.getrandbits(8 * rng.randint(1, 40))) for _ in range(count)]
-    assert weighted_sum(terms) == by_definition(terms)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_weighted_sum_is_the_sum_of_the_products(seed: int) -> None:
+    rng = Random(seed)
+    sums = [rng.getrandbits(8 * rng.randint(1, 40)) for _ in range(WIDTH)]
+    assert weighted_sum(sums) == by_definition(list(enumerate(sums)))
 
 
-def test_every_factor_counts_among_many() -> None:
-    filler = [(1, 0)] * 20
-    assert [weighted_sum([*filler, (factor, 0x53)]) for factor in range(256)] == list(PRODUCTS[0x53])
+@pytest.mark.parametrize("factor", range(WIDTH))
+def test_every_factor_counts_for_itself(factor: int) -> None:
+    assert weighted_sum([0x53 if place == factor else 0 for place in range(WIDTH)]) == PRODUCTS[0x53][factor]
 
 
 def test_a_doubling_is_a_product_with_two() -> None:
@@ -47,12 +49,40 @@ def test_a_doubling_is_a_product_with_two() -> None:
         assert double(value) == scale(value, 2)
 
 
-@pytest.mark.parametrize("count", [1, 2, 100, MAX_MEMBERS])
-def test_factors_are_the_same_one_by_one_and_all_at_once(count: int) -> None:
-    rng = Random(count)
-    ids = sorted(rng.randrange(1 << bits) for bits in rng.choices((8, 24, 32, 40), k=count))
-    for seed in (0, 7, 255):
-        assert coefficients(seed, ids) == [coefficient(seed, symbol_id) for symbol_id in ids]
+def test_no_factor_is_zero_and_none_is_rare() -> None:
+    found = Counter(factors(7, range(5000)))
+    assert set(found) == set(range(1, WIDTH))
+    assert min(found.values()) > 200
+
+
+@pytest.mark.parametrize("spacing", [1, 2, 15, 16, 17])
+@pytest.mark.parametrize("count", [2, 3, 20, 120])
+def test_repairs_in_a_row_rarely_say_the_same_of_what_was_lost(count: int, spacing: int) -> None:
+    """Losses in a burst, or at the distance by which the factors of the next seed are shifted."""
+    rng, trials = Random(count), 200 // count + 2
+    repairs = 0
+    for _ in range(trials):
+        first, seed = rng.randrange(1 << 20), rng.randrange(256)
+        lost = range(first, first + count * spacing, spacing)
+        repairs += needed_for(lost, seed)
+    assert repairs <= trials * count + max(3, trials // 20)
+
+
+def needed_for(lost: range, seed: int) -> int:
+    """How many repairs from this seed on it takes to solve for these symbols."""
+    rows: list[list[int]] = []
+    count = 0
+    while len(rows) < len(lost):
+        row = list(factors((seed + count) % 256, lost))
+        count += 1
+        for other in rows:
+            lead = next(place for place, factor in enumerate(other) if factor)
+            product = PRODUCTS[row[lead]]
+            row = [mine ^ product[theirs] for mine, theirs in zip(row, other, strict=True)]
+        if any(row):
+            inverse = INVERSES[next(filter(None, row))]
+            rows.append([PRODUCTS[inverse][factor] for factor in row])
+    return count
 
 
 def test_a_product_with_the_inverse_is_what_it_was() -> None:
@@ -65,10 +95,9 @@ def test_a_repair_is_as_long_as_its_longest_symbol_and_the_others_subtracted_lea
     rng = Random(count)
     payloads = {number: rng.randbytes(rng.randint(1, 50)) for number in range(count)}
     payloads[1] = rng.randbytes(60)
-    units = [(number, unit(payload)) for number, payload in payloads.items()]
-    repair = combine(units, 7)
+    ids, units = list(payloads), [unit(payload) for payload in payloads.values()]
+    repair = combine(ids, units, 7)
     assert len(repair) == 62
-    others = weighted_sum([(coefficient(7, number), value) for number, value in units if number])
-    left = int.from_bytes(repair, "little") ^ others
-    inverse = next(factor for factor in range(256) if PRODUCTS[factor][coefficient(7, 0)] == 1)
-    assert payload_of(scale(left, inverse)) == payloads[0]
+    own, *theirs = factors(7, ids)
+    left = int.from_bytes(repair, "little") ^ by_definition(list(zip(theirs, units[1:], strict=True)))
+    assert payload_of(scale(left, INVERSES[own])) == payloads[0]

@@ -53,6 +53,24 @@ def test_repairs_make_up_for_the_loss_ahead_of_news(loss: float) -> None:
     assert policy.repairs / 1000 == pytest.approx(loss, abs=0.01)
 
 
+@pytest.mark.parametrize("is_app_limited", [False, True])
+@pytest.mark.parametrize("margin", [-MARGIN_MOST, 0.0, 0.7])
+def test_sources_are_foreseen_until_a_repair_is_due(margin: float, is_app_limited: bool) -> None:
+    policy = RepairPolicy(0.0)
+    policy.margin = margin
+    lengths = []
+    for _ in range(100):
+        foreseen = policy.sources_until_repair(0.1, is_app_limited=is_app_limited, most=64)
+        for _ in range(foreseen):
+            assert not policy.is_repair_due(0.1, is_app_limited=is_app_limited)
+            policy.sources += 1
+        lengths.append(foreseen)
+        if foreseen < 64:
+            assert policy.is_repair_due(0.1, is_app_limited=is_app_limited)
+            policy.repairs += 1
+    assert max(lengths) > 5
+
+
 def test_the_coding_window_shrinks_with_what_it_costs_and_is_none_where_it_does_not_pay() -> None:
     assert coding_window(LEAST_LOSS / 2, MEGABIT) == 0
     assert coding_window(0.3, MEGABIT) == MAX_MEMBERS
