@@ -186,7 +186,10 @@ class CongestionControl:
     @staticmethod
     def _target_of(packet_size: int, rate: float) -> float:
         packet_time = packet_size / rate
-        return min(max(TARGET_PACKETS * packet_time, LEAST_TARGET), max(MOST_TARGET, packet_time))
+        target = TARGET_PACKETS * packet_time
+        if target <= LEAST_TARGET:
+            return LEAST_TARGET
+        return min(target, max(MOST_TARGET, packet_time))
 
     @property
     def window(self) -> float:
@@ -197,7 +200,8 @@ class CongestionControl:
         if self.mode is Mode.START:
             proved = START_WINDOW * self._start.delivered / (1 - self._path_loss)
             return min(start.GAIN * self.rate, proved) * span + INITIAL_WINDOW
-        return max(self.rate * span, LEAST_WINDOW)
+        window = self.rate * span
+        return window if window > LEAST_WINDOW else LEAST_WINDOW
 
     @property
     def likely_rate(self) -> float:
@@ -219,6 +223,8 @@ class CongestionControl:
     @property
     def has_long_queue(self) -> bool:
         """Whether more than what we want stands there, and more than noise."""
+        if self.queue <= CONGESTED:  # nearly always: every packet asks
+            return False
         return self.queue > CONGESTED + 2 * self._target_of(FULL_PACKET, self.rate) + self.noise
 
     @property

@@ -66,7 +66,8 @@ class QueueDelay:
             )
         else:
             least_one_way, least_round_trip = self._minima[-1]
-            self._minima[-1] = (min(one_way, least_one_way), min(round_trip, least_round_trip))
+            if one_way < least_one_way or round_trip < least_round_trip:
+                self._minima[-1] = (min(one_way, least_one_way), min(round_trip, least_round_trip))
         if self._last is not None:
             self._samples += 1
             gain = max(_JITTER_GAIN, 1 / self._samples)
@@ -74,8 +75,12 @@ class QueueDelay:
             self.jitter += gain * (abs(change - self._trend) - self.jitter)
             self._trend += gain * (change - self._trend)
         self._last = one_way
-        present, least = self._minima[-1], self._former
-        queue = min(one_way - min(present[0], least[0]), round_trip - min(present[1], least[1]))
+        (least_one_way, least_round_trip), former = self._minima[-1], self._former
+        if former[0] < least_one_way:
+            least_one_way = former[0]
+        if former[1] < least_round_trip:
+            least_round_trip = former[1]
+        queue = min(one_way - least_one_way, round_trip - least_round_trip)
         self._latest.append(queue)
         self._recent.append((now, queue))
         self.is_noisy = self.jitter > max(JITTER_LIMIT, grain)

@@ -554,8 +554,10 @@ class TcpSource:
     # ---- sending ----------------------------------------------------------------------------------------------
 
     def _transmit(self, now: float) -> None:
-        limit = min(self._count, self._una + RECEIVE_WINDOW // MSS)
         allowed = int(self.control.cwnd)
+        if self._in_flight >= allowed:
+            return
+        limit = min(self._count, self._una + RECEIVE_WINDOW // MSS)
         while self._in_flight < allowed and self._pace_at is None:
             index = self._next_lost()
             if index is None:

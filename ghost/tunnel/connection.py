@@ -195,7 +195,8 @@ class Connection:
 
     def _take(self, packet_number: int, plaintext: bytes, now: float) -> None:
         """What an authentic, fresh packet says."""
-        self._catch_up()
+        if self._postponed is not None:
+            self._catch_up()
         self._packet_number, self._packet_size = packet_number, len(plaintext) + PACKET_OVERHEAD + WIRE_HEADERS
         # Nearly every packet of a transfer is a symbol and nothing else: it needs no list of frames and no table.
         is_eliciting = is_symbol = frames.is_symbol(plaintext)
@@ -409,14 +410,17 @@ class Connection:
         """Control frames, and an acknowledgement where a packet waits for one."""
         if self._said:
             return self._said
-        head = b"".join(self._control)
-        is_small = self._limit < MAX_DATAGRAM
-        return head if is_small or self._ack_deadline(now) is None else head + self._encode_ack(now)
+        head = b"".join(self._control) if self._control else b""
+        if self._ack_deadline(now) is None or self._limit < MAX_DATAGRAM:
+            return head
+        return head + self._encode_ack(now)
 
     def _ack_deadline(self, now: float) -> float | None:
         """Until when an acknowledgement must leave that the next packet should carry."""
-        may_rest = self._acks.may_rest(now, interval=now - self.sender.last_eliciting)
-        return None if may_rest else self._acks.deadline
+        deadline = self._acks.deadline
+        if deadline is None or self._acks.may_rest(now, interval=now - self.sender.last_eliciting):
+            return None
+        return deadline
 
     def _encode_ack(self, now: float) -> bytes:
         first, bitmap = self._acks.state()
@@ -469,7 +473,8 @@ class Connection:
         pass
 
     def _on_ack(self, frame: frames.Ack | frames.BriefAck, now: float) -> None:
-        self._catch_up()
+        if self._postponed is not None:
+            self._catch_up()
         if self.sender.may_book_later(frame):
             self._postponed = frame, now
         else:

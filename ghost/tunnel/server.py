@@ -271,10 +271,11 @@ class ServerEndpoint:
         for connection in self._due_anew:  # not before what they send has left: it takes a tenth of an echo's time
             self._timeouts[connection] = min(connection.next_timeout(), connection.last_contact + CLIENT_TIMEOUT)
         self._due_anew.clear()
-        times = list(self._timeouts.values())
-        if self._candidates:
-            times += [candidate.expires for candidate in self._candidates.values()]
-        return min(times, default=None)
+        due = min(self._timeouts.values(), default=None)
+        for candidate in self._candidates.values():
+            if due is None or candidate.expires < due:
+                due = candidate.expires
+        return due
 
     def messages_to_send(self) -> list[tuple[int, bytes]]:
         """(index of another process, message) for `receive_message` there."""

@@ -54,7 +54,9 @@ class PacketSizes:
     @property
     def has_cut(self) -> bool:
         """Whether symbols are under way that may be too large."""
-        if self._cut_below and self._window.floor >= self._cut_below:
+        if not self._cut_below:
+            return False
+        if self._window.floor >= self._cut_below:
             self._cut_below = 0
         return self._cut_below > 0
 
