@@ -237,13 +237,16 @@ class Connection:
 
     def take_packets(self) -> list[bytes | SuperPacket]:
         """Inner packets for this end; super-packets only if it joins segments."""
+        if not self.receiver.has_packets:
+            return []
         packets = self.receiver.take_packets()
         for packet in packets:
             self.inner_received_bytes += len(packet.packet if isinstance(packet, SuperPacket) else packet)
         return packets
 
     def handle_timeout(self, now: float) -> None:
-        self._catch_up()
+        if self._postponed is not None:
+            self._catch_up()
         self.sender.handle_timeout(now)
         if self.receiver.is_impatient:
             release = self.receiver.next_release(self._hold)
