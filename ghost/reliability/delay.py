@@ -75,11 +75,11 @@ class QueueDelay:
             self.jitter += gain * (abs(change - self._trend) - self.jitter)
             self._trend += gain * (change - self._trend)
         self._last = one_way
-        (least_one_way, least_round_trip), former = self._minima[-1], self._former
-        if former[0] < least_one_way:
-            least_one_way = former[0]
-        if former[1] < least_round_trip:
-            least_round_trip = former[1]
+        (least_one_way, least_round_trip), before = self._minima[-1], self._former
+        if before[0] < least_one_way:
+            least_one_way = before[0]
+        if before[1] < least_round_trip:
+            least_round_trip = before[1]
         queue = min(one_way - least_one_way, round_trip - least_round_trip)
         self._latest.append(queue)
         self._recent.append((now, queue))

@@ -216,7 +216,7 @@ class LossDetector:
 
     def _is_in_turn(self, number: int, *, loss: float, burst: float, now: float, patience: float) -> bool:
         """Overtaking for longer than `patience` is no exception, but a path that began to lose."""
-        if not self._has_overtaken(number, loss, burst):
+        if number - self.reference <= 2 or not self._has_overtaken(number, loss, burst):
             self._overtaking_since = None
         elif self._overtaking_since is None:
             self._overtaking_since = now

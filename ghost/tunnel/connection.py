@@ -285,7 +285,10 @@ class Connection:
         may_run = True
         composer = self.sender.composer
         most_staged = composer.staged + MAX_STAGED
-        while len(datagrams) < MAX_BATCH and composer.staged < most_staged and (limit := self._limit):
+        while len(datagrams) < MAX_BATCH and composer.staged < most_staged:
+            limit = MAX_DATAGRAM if self._is_validated else self._limit
+            if not limit:
+                break
             first, run = self._next_run(now, MAX_BATCH - len(datagrams)) if may_run else (0, [])
             may_run = not run  # a run ends where there is no next one, until something else has left
             if len(run) == 1:
@@ -331,7 +334,7 @@ class Connection:
         """When to call again if nothing happens; the end of a turn."""
         if self._postponed is not None:
             self._catch_up()
-        limit = self._limit
+        limit = MAX_DATAGRAM if self._is_validated else self._limit
         due = inf if self._is_server else min(self._keepalive_at, self._nudge_at)
         if limit == MAX_DATAGRAM:
             acknowledgement, sending = self._acks.deadline, self.sender.next_time()

@@ -412,10 +412,11 @@ class Sender:
 
     def next_time(self) -> float | None:
         """When to call `handle_timeout` or ask for plaintexts again."""
-        in_flight = self._in_flight
-        due = in_flight.next_loss_time(self.rtt.smoothed)
+        in_flight, due = self._in_flight, None
         if in_flight.bytes_in_flight:
-            probe_time = self.last_eliciting + self.probing.delay(self._probe_interval)
+            due = in_flight.next_loss_time(self.rtt.smoothed)
+            interval = self.rtt.probe_timeout(max_ack_delay=MAX_ACK_DELAY + self._patience)
+            probe_time = self.last_eliciting + self.probing.delay(interval)
             if due is None or probe_time < due:
                 due = probe_time
         if self.probing.unanswered < BEFORE_SILENCE:
@@ -613,18 +614,9 @@ class Sender:
         self._pacer.on_sent(size)
         if is_eliciting:
             self.last_eliciting = now
+            sources, repairs, is_app_limited = self._repairs.sources, self._repairs.repairs, not self.composer.has_data
             self._in_flight.on_sent(
-                SentPacket(
-                    number=number,
-                    time=now,
-                    size=size,
-                    sent_bytes=self.sent_bytes,
-                    sources=self._repairs.sources,
-                    repairs=self._repairs.repairs,
-                    symbol=symbol,
-                    prompts=prompts,
-                    is_app_limited=not self.composer.has_data,
-                )
+                SentPacket(number, now, size, self.sent_bytes, sources, repairs, symbol, prompts, is_app_limited)
             )
         return number
 

@@ -220,7 +220,7 @@ class ServerEndpoint:
                 self._receiving[session] = None
             if now >= session.connection.last_contact + CLIENT_TIMEOUT:
                 self._end(session, f"silent for {CLIENT_TIMEOUT:.0f} s")
-        for connection_id, candidate in list(self._candidates.items()):
+        for connection_id, candidate in list(self._candidates.items()) if self._candidates else ():
             if now >= candidate.expires:
                 self._forget_candidate(connection_id)
 
