@@ -461,7 +461,8 @@ class TcpSource:
 
     def _on_rtt(self, rtt: float) -> None:
         """RFC 6298."""
-        self._min_rtt = min(self._min_rtt, rtt)
+        if rtt < self._min_rtt:
+            self._min_rtt = rtt
         if self.srtt:
             self._variation += (abs(rtt - self.srtt) - self._variation) / 4
             self.srtt += (rtt - self.srtt) / 8
@@ -563,7 +564,9 @@ class TcpSource:
         allowed = int(self.control.cwnd)
         if self._in_flight >= allowed:
             return
-        limit = min(self._count, self._una + RECEIVE_WINDOW // MSS)
+        limit: float = self._una + RECEIVE_WINDOW // MSS
+        if self._count < limit:
+            limit = self._count
         while self._in_flight < allowed and self._pace_at is None:
             index = self._next_lost()
             if index is None:
@@ -617,8 +620,9 @@ class TcpSource:
     def _timeout(self) -> float:
         if not self.srtt:
             return SYN_TIMEOUT * (1 << self._backoff)
-        timeout = self.srtt + max(4 * self._variation, LEAST_VARIATION)
-        return min(timeout * (1 << self._backoff), MOST_TIMEOUT)
+        spread = 4 * self._variation
+        timeout = (self.srtt + (spread if spread > LEAST_VARIATION else LEAST_VARIATION)) * (1 << self._backoff)
+        return timeout if timeout < MOST_TIMEOUT else MOST_TIMEOUT
 
     def _restart_timers(self, now: float) -> None:
         self._probe_at = None

@@ -335,7 +335,9 @@ class Connection:
         if self._postponed is not None:
             self._catch_up()
         limit = MAX_DATAGRAM if self._is_validated else self._limit
-        due = inf if self._is_server else min(self._keepalive_at, self._nudge_at)
+        due = inf
+        if not self._is_server:
+            due = self._keepalive_at if self._keepalive_at < self._nudge_at else self._nudge_at
         if limit == MAX_DATAGRAM:
             acknowledgement, sending = self._acks.deadline, self.sender.next_time()
             if acknowledgement is not None and acknowledgement < due:
@@ -446,7 +448,9 @@ class Connection:
             frames.Ack(
                 first=first & 0xFFFFFFFF,
                 packets=bitmap,
-                behind=min(self._acks.largest - self._acks.newest, 0xFFFF),
+                behind=min(self._acks.largest - self._acks.newest, 0xFFFF)
+                if self._acks.newest != self._acks.largest
+                else 0,
                 received_clock=int(self._acks.newest_time * 1e6) & 0xFFFFFFFF,
                 delay=now - self._acks.newest_time,
                 symbol_floor=floor & 0xFFFFFF,

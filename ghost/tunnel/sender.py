@@ -364,16 +364,21 @@ class Sender:
         if self._is_repair_due() or self.composer.has_short_symbols:
             return 0, []
         room_beside = self.sizes.largest_plaintext - len(head()) - frames.SYMBOL_OVERHEAD if head else 0
-        least = max(room_beside, self.composer.largest_symbol // 2)  # shorter ones may be patient
+        least = self.composer.largest_symbol // 2  # shorter ones may be patient
+        if room_beside > least:
+            least = room_beside
         full_packet = self.composer.largest_symbol + SYMBOL_PACKET_OVERHEAD
         window = self.congestion.window
         first = self._next_packet_number
         run: list[bytes] = []
         while len(run) < most:
-            free = min(self._pacer.credit, window - self._in_flight.bytes_in_flight)
+            free, credit = window - self._in_flight.bytes_in_flight, self._pacer.credit
+            if credit < free:
+                free = credit
             if free <= 0:
                 break
-            count = min(math.ceil(free / full_packet), most - len(run), self._window.room)
+            count = 1 if free <= full_packet else math.ceil(free / full_packet)
+            count = min(count, most - len(run), self._window.room)
             symbols = self.composer.compose_run(count, beyond=least) if count > 0 else []
             if not symbols:
                 break
