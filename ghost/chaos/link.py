@@ -142,9 +142,10 @@ class Link:
 
     def deliver(self, now: float) -> list[bytes]:
         """All packets that have arrived by now, in the order of their arrival."""
-        if not self._heap or self._heap[0][0] > now:
+        heap = self._heap
+        if not heap or heap[0][0] > now:
             return []
-        return [entry[2] for entry in self._take(self._heap, now)]
+        return [entry[2] for entry in self._take(heap, now)]
 
     def deliver_flows(self, now: float) -> list[tuple[bytes, Hashable]]:
         """The same, each with the flow that it was sent with."""
@@ -162,7 +163,7 @@ class Link:
         stats.in_packets += 1
         stats.in_bytes += size
 
-        lost = self._is_lost() if spec.loss else False
+        lost = spec.loss > 0 and self._is_lost()
         corruption = self._corrupt_random() if spec.corrupt else 1.0
         duplicated = self._duplicate_random() < spec.duplicate if spec.duplicate else False
         reordered = self._reorder_random() < spec.reorder if spec.reorder else False
@@ -205,7 +206,11 @@ class Link:
             due = leave + spec.delay * EARLY
             stats.reordered += 1
         else:
-            due = self._last_due = max(leave + spec.delay + jitter, self._last_due)
+            due = leave + spec.delay + jitter
+            if due < self._last_due:
+                due = self._last_due
+            else:
+                self._last_due = due
         heappush(heap, (due, self._sequence, packet, size, flow))
         self._sequence += 1
         if duplicated:

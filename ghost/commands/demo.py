@@ -2,8 +2,9 @@
 
 Two network namespaces on this machine stand for a client and a server, a process between them for the bad
 link. Each part starts its own stream, counts the same seconds, and pings meanwhile; the SHA-256 of what
-arrived is compared with that of what was sent. Nothing outside the two namespaces is touched, and they are
-gone when the command ends. With --spike the link gets worse while one download runs: demo_spike.py.
+arrived is compared with that of what was sent. The part inside is watched on the dashboard where there is a
+terminal. Nothing outside the two namespaces is touched, and they are gone when the command ends. With --spike
+the link gets worse while one download runs: demo_spike.py.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +21,8 @@ from pathlib import Path
 from ghost.chaos.profiles import PROFILES, resolve
 from ghost.chaos.spec import LinkSpec
 from ghost.commands import demo_spike
-from ghost.commands.demo_stage import INNER_SERVER, Download, Echoes, Interruption, Pings, start_tunnel
+from ghost.commands.demo_board import Second, View, view_on
+from ghost.commands.demo_stage import INNER_SERVER, Download, Echoes, Interruption, Pings, Report, start_tunnel
 from ghost.commands.pictures import plots_for
 from ghost.config import whole_number, whole_seconds
 from ghost.errors import ConfigError
@@ -93,10 +96,12 @@ def compare(link: LinkSpec, *, seconds: int, seed: int) -> int:
     with tempfile.TemporaryDirectory(prefix="ghostdemo") as folder, NamespacePair("demo") as pair:
         pair.impaired(link, seed=seed)
         print(f"Link, each way: {link}")
-        outside = _measure(pair, stop, "outside", ADDRESSES["b"], seconds=seconds, seed=seed)
+        lines = nullcontext(_Progress("outside", seconds))
+        outside = _measure(pair, stop, ADDRESSES["b"], link, seconds=seconds, seed=seed, shown_by=lines)
         up_after = start_tunnel(pair, stop, Path(folder), link=link)
-        print(f"The tunnel is up after {up_after:.1f} s.")
-        inside = _measure(pair, stop, "inside", INNER_SERVER, seconds=seconds, seed=seed)
+        print(f"The tunnel is up after {up_after:.1f} s.", flush=True)
+        board = view_on(Path(folder) / "server", _Progress("inside", seconds))
+        inside = _measure(pair, stop, INNER_SERVER, link, seconds=seconds, seed=seed, shown_by=board)
     print()
     print("\n".join(table(outside, inside)))
     print()
@@ -139,16 +144,29 @@ def is_promise_kept(link: LinkSpec, outside: Result, inside: Result) -> bool:
     return inside.is_intact and inside.goodput_bps > least * outside.goodput_bps
 
 
-def _measure(pair: NamespacePair, stop: Interruption, label: str, server: str, *, seconds: int, seed: int) -> Result:
-    """Download from `server` for `seconds`, with pings meanwhile and a line of progress for each second."""
+def _measure(
+    pair: NamespacePair,
+    stop: Interruption,
+    server: str,
+    link: LinkSpec,
+    *,
+    seconds: int,
+    seed: int,
+    shown_by: AbstractContextManager[View],
+) -> Result:
+    """Download from `server` for `seconds`, with pings meanwhile; each second is shown."""
     assert pair.link is not None
     before = pair.link.stats()
     download = Download(pair, server, seconds=seconds, seed=seed)
     pings = Pings(pair, server, seconds=seconds)
-    show = _Progress(label, seconds)
-    for report in download.reports(stop):
-        show.update(report.seconds, report.received)
-    show.close()
+    told = Report(0.0, 0)
+    with shown_by as view:
+        for report in download.reports(stop):
+            rate = (report.received - told.received) * 8 / max(report.seconds - told.seconds, 1e-9)
+            view.show(Second(report.seconds, link.loss, rate, report.received))
+            told = report
+    if sys.stdout.isatty():
+        print()  # the line that kept changing is over
     after = pair.link.stats()
     echoes = pings.result()
     download.close()
@@ -172,7 +190,8 @@ class _Progress:
         self._second = 0
         self._bytes = 0
 
-    def update(self, now: float, received: int) -> None:
+    def show(self, second: Second) -> None:
+        now, received = second.time, second.received
         if int(now) == self._second and (now or not self._is_live):
             return
         speed = (received - self._bytes) * 8 / 1e6 / max(1, int(now) - self._second)
@@ -183,7 +202,3 @@ class _Progress:
         state = f"{speed:6.2f} Mbit/s {received / 1e6:7.2f} MB" if now else "connecting"
         line = f"{self._label:8} [{bar}] {min(now, self._seconds):3.0f}/{self._seconds} s  {state}"
         print(f"\r{line:78}" if self._is_live else line, end="" if self._is_live else "\n", flush=True)
-
-    def close(self) -> None:
-        if self._is_live:
-            print()

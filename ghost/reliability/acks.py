@@ -80,7 +80,8 @@ class AckTracker:
             self.newest, self.newest_time = packet_number, now
             self._is_patient = is_patient and (self._is_patient or not self._pending)
             self._pending += 1
-            self._owed = min(self._owed + is_urgent, MAX_OWED)
+            if is_urgent and self._owed < MAX_OWED:
+                self._owed += 1
             is_urgent = is_urgent or self._pending >= ACK_EVERY or (is_gap and self._pending > 1 and not is_patient)
             is_urgent = is_urgent or (self._pending > 1 and not is_patient and now - self._sent_at > LEAST_GAP)
             due = now if is_urgent else now + (PATIENCE if is_patient else MAX_ACK_DELAY)

@@ -186,7 +186,10 @@ class CongestionControl:
     @staticmethod
     def _target_of(packet_size: int, rate: float) -> float:
         packet_time = packet_size / rate
-        return min(max(TARGET_PACKETS * packet_time, LEAST_TARGET), max(MOST_TARGET, packet_time))
+        target = TARGET_PACKETS * packet_time
+        if target <= LEAST_TARGET:
+            return LEAST_TARGET
+        return min(target, max(MOST_TARGET, packet_time))
 
     @property
     def window(self) -> float:
@@ -197,7 +200,8 @@ class CongestionControl:
         if self.mode is Mode.START:
             proved = START_WINDOW * self._start.delivered / (1 - self._path_loss)
             return min(start.GAIN * self.rate, proved) * span + INITIAL_WINDOW
-        return max(self.rate * span, LEAST_WINDOW)
+        window = self.rate * span
+        return window if window > LEAST_WINDOW else LEAST_WINDOW
 
     @property
     def likely_rate(self) -> float:
@@ -219,6 +223,8 @@ class CongestionControl:
     @property
     def has_long_queue(self) -> bool:
         """Whether more than what we want stands there, and more than noise."""
+        if self.queue <= CONGESTED:  # nearly always: every packet asks
+            return False
         return self.queue > CONGESTED + 2 * self._target_of(FULL_PACKET, self.rate) + self.noise
 
     @property
@@ -244,7 +250,10 @@ class CongestionControl:
         `acked_bytes` are all that was acknowledged so far. `has_backlog`: more is waiting than may leave.
         """
         self._min_rtt, self._smoothed_rtt = rtt.min_rtt, rtt.smoothed
-        self._horizon = max(rtt.min_rtt, rtt.smoothed / 2, LEAST_HORIZON)
+        horizon = rtt.smoothed / 2  # comparisons written out: a call of `max` takes ten times as long
+        if horizon < rtt.min_rtt:
+            horizon = rtt.min_rtt
+        self._horizon = horizon if horizon > LEAST_HORIZON else LEAST_HORIZON
         if not self._start.has_rate:
             self.rate = INITIAL_PACKETS * FULL_PACKET / min(max(rtt.smoothed, INITIAL_SPREAD[0]), INITIAL_SPREAD[1])
         self.delay.update(
@@ -254,12 +263,16 @@ class CongestionControl:
             round_trip_time=rtt.smoothed,
             now=now,
         )
-        self.queue = max(0.0, self.delay.queue - self._floor)
+        queue = self.delay.queue - self._floor
+        self.queue = queue if queue > 0 else 0.0
         if self.mode is Mode.START:
             window = self._start.window(self.delay.jitter, horizon=self._horizon, rate=self.rate)
         else:
             horizon = self._horizon * (1.0 if self.mode is Mode.STEADY else 0.5)
-            window = max(horizon + 4 * self.delay.jitter, SPAN_PACKETS * FULL_PACKET / self.rate)
+            window = horizon + 4 * self.delay.jitter
+            least = SPAN_PACKETS * FULL_PACKET / self.rate
+            if window < least:
+                window = least
         has_span = self._span.update(
             packet,
             arrived=arrived,
@@ -319,7 +332,7 @@ class CongestionControl:
 
         `loss` is the path's rate of loss as far as it is known, `burst` the mean length of a run of losses.
         """
-        self._path_loss = min(loss, MOST_LOSS)
+        self._path_loss = loss if loss < MOST_LOSS else MOST_LOSS
         if self.is_congested:  # the queue's drops, and the queue is being dealt with
             self._excess.abandon(now)
             return False
@@ -417,7 +430,8 @@ class CongestionControl:
         # more than what was sent, so it can only raise the estimate.
         noise = self.noise
         has_queue = queue >= target / 2 + noise
-        self._busy += (has_queue - self._busy) * min(1.0, (now - self._updated) / self._horizon)
+        passed = (now - self._updated) / self._horizon
+        self._busy += (has_queue - self._busy) * (passed if passed < 1.0 else 1.0)
         if self.delay.is_noisy:  # a moment says little
             has_queue = self._busy > 0.5
             queue = queue if has_queue else min(queue, target)
@@ -467,5 +481,9 @@ class CongestionControl:
         self._grown_at = now
 
     def _set_pacing(self, gain: float) -> None:
-        self.rate = max(self.rate, LEAST_RATE)
-        self.pacing_rate = min(max(gain * self.rate, LEAST_RATE), self._max_rate)
+        if self.rate < LEAST_RATE:
+            self.rate = LEAST_RATE
+        pacing_rate = gain * self.rate
+        if pacing_rate < LEAST_RATE:
+            pacing_rate = LEAST_RATE
+        self.pacing_rate = pacing_rate if pacing_rate < self._max_rate else self._max_rate

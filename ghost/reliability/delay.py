@@ -18,7 +18,8 @@ _BUCKETS: Final = 12
 JITTER_LIMIT: Final = 0.001  # seconds: above it the median of five is no longer a fair sample
 MEDIAN_OF: Final = 5
 NOISE_WINDOW: Final = 0.7  # round trips
-_JITTER_GAIN: Final = 1 / 16
+_JITTER_SAMPLES: Final = 16
+_JITTER_GAIN: Final = 1 / _JITTER_SAMPLES
 
 
 class QueueDelay:
@@ -66,19 +67,26 @@ class QueueDelay:
             )
         else:
             least_one_way, least_round_trip = self._minima[-1]
-            self._minima[-1] = (min(one_way, least_one_way), min(round_trip, least_round_trip))
+            if one_way < least_one_way or round_trip < least_round_trip:
+                self._minima[-1] = (min(one_way, least_one_way), min(round_trip, least_round_trip))
         if self._last is not None:
             self._samples += 1
-            gain = max(_JITTER_GAIN, 1 / self._samples)
+            gain = _JITTER_GAIN if self._samples >= _JITTER_SAMPLES else 1 / self._samples
             change = one_way - self._last
             self.jitter += gain * (abs(change - self._trend) - self.jitter)
             self._trend += gain * (change - self._trend)
         self._last = one_way
-        present, least = self._minima[-1], self._former
-        queue = min(one_way - min(present[0], least[0]), round_trip - min(present[1], least[1]))
+        (least_one_way, least_round_trip), before = self._minima[-1], self._former
+        if before[0] < least_one_way:
+            least_one_way = before[0]
+        if before[1] < least_round_trip:
+            least_round_trip = before[1]
+        queue, grown = one_way - least_one_way, round_trip - least_round_trip
+        if grown < queue:
+            queue = grown
         self._latest.append(queue)
         self._recent.append((now, queue))
-        self.is_noisy = self.jitter > max(JITTER_LIMIT, grain)
+        self.is_noisy = self.jitter > JITTER_LIMIT and self.jitter > grain
         if self.is_noisy:
             since = now - NOISE_WINDOW * round_trip_time
             self.queue = queue

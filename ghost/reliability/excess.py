@@ -113,13 +113,18 @@ class ExcessLoss:
         # Oldest first, and nearly always all of them: one for every packet of a transfer comes by here.
         is_old = bool(acked) and acked[0].time < self._since
         fates = [packet for packet in acked if packet.time >= self._since] if is_old else acked
-        losses = [packet for packet in lost if packet.time >= self._since]
-        self._packets += len(fates) + len(losses)
-        self._lost += len(losses)
-        self._bytes += sum([packet.size for packet in fates]) + sum([packet.size for packet in losses])
+        self._packets += len(fates)
+        self._bytes += sum([packet.size for packet in fates])
+        if lost:
+            losses = [packet for packet in lost if packet.time >= self._since]
+            self._packets += len(losses)
+            self._lost += len(losses)
+            self._bytes += sum([packet.size for packet in losses])
         newest = fates[-1].time if fates else self._since
-        inflation = 2 * min(burst, LARGEST_BURST) - 1
-        is_enough = self._packets >= LEAST_PACKETS * inflation or self._is_clear(inflation)
+        inflation = 2 * (burst if burst < LARGEST_BURST else LARGEST_BURST) - 1
+        is_enough = self._packets >= LEAST_PACKETS * inflation or (
+            self._before is not None and self._is_clear(inflation)
+        )
         if not is_enough or newest < self._since + horizon:
             return Verdict.NOTHING
         is_used = self._bytes >= USED * min(rate, most) * (newest - self._since)

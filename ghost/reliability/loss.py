@@ -15,7 +15,6 @@ are one bitmap, so that what is new costs a few operations on integers, not a wa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from math import sqrt
 from typing import Final
 
@@ -76,14 +75,16 @@ class SentPacket:
         self.is_app_limited = is_app_limited
 
 
-@dataclass(slots=True)
 class AckOutcome:
     """What one acknowledgement changed, oldest first; `reference` is the new one, None where there is none."""
 
-    acked: list[SentPacket] = field(default_factory=list)
-    lost: list[SentPacket] = field(default_factory=list)
-    reference: SentPacket | None = None
-    spurious: int = 0
+    __slots__ = ("acked", "lost", "reference", "spurious")
+
+    def __init__(self) -> None:
+        self.acked: list[SentPacket] = []
+        self.lost: list[SentPacket] = []
+        self.reference: SentPacket | None = None
+        self.spurious = 0
 
 
 class LossDetector:
@@ -159,8 +160,11 @@ class LossDetector:
         news = reported & self._mask
         self._mask ^= news
         take, acked = self._packets.pop, outcome.acked
-        for start, end in stretches(news, self._base):
-            acked += [take(number) for number in range(start, end)]
+        if news & news - 1:
+            for start, end in stretches(news, self._base):
+                acked += [take(number) for number in range(start, end)]
+        elif news:  # a single one, as where acknowledgements ride along
+            acked.append(take(self._base + news.bit_length() - 1))
         size = sum([packet.size for packet in acked])
         self.acked_bytes += size
         self.bytes_in_flight -= size
@@ -201,10 +205,9 @@ class LossDetector:
 
     def next_loss_time(self, srtt: float) -> float | None:
         """When the oldest packet below the reference will count as lost."""
-        oldest = self.oldest()
-        if oldest is None or oldest.number > self.reference:
-            return None
-        return oldest.time + srtt * TIME_THRESHOLD
+        for number, oldest in self._packets.items():  # as `oldest`, without a call
+            return None if number > self.reference else oldest.time + srtt * TIME_THRESHOLD
+        return None
 
     def unsettled_below(self, number: int, count: int) -> int:
         """How many of the `count` packets up to `number` await their fate."""
@@ -213,7 +216,7 @@ class LossDetector:
 
     def _is_in_turn(self, number: int, *, loss: float, burst: float, now: float, patience: float) -> bool:
         """Overtaking for longer than `patience` is no exception, but a path that began to lose."""
-        if not self._has_overtaken(number, loss, burst):
+        if number - self.reference <= 2 or not self._has_overtaken(number, loss, burst):
             self._overtaking_since = None
         elif self._overtaking_since is None:
             self._overtaking_since = now
@@ -233,10 +236,11 @@ class LossDetector:
 
     def _collect_lost(self, *, now: float, srtt: float) -> list[SentPacket]:
         lost: list[SentPacket] = []
-        by_number = self.reference - self.threshold
+        reference = self.reference
+        by_number = reference - self.threshold
         by_time = now - srtt * TIME_THRESHOLD + CLOCK_SLACK
         for number, packet in self._packets.items():
-            if number > self.reference or (number > by_number and packet.time > by_time):
+            if number > reference or (number > by_number and packet.time > by_time):
                 break
             lost.append(packet)
         for packet in lost:

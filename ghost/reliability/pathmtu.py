@@ -74,6 +74,11 @@ class PathMtu:
         self._raise_at = math.inf
 
     @property
+    def is_content(self) -> bool:
+        """Whether what arrives tells nothing: no probe is under way, and no large packet was lost."""
+        return not self.lost and not self._probes
+
+    @property
     def is_in_doubt(self) -> bool:
         """Whether it should be found out if smaller packets arrive."""
         return self.lost >= DOUBT

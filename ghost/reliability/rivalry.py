@@ -70,20 +70,23 @@ class Rivalry:
 
     def watch(self, queue: float, *, ours: float, rate: float, round_trip: float, elapsed: float, now: float) -> None:
         """`queue` in front of the path, of which `ours` is wanted at `rate`; `elapsed` since the last call."""
-        queue = max(0.0, queue - self.accepted)
+        queue = queue - self.accepted if queue > self.accepted else 0.0
         self.base = max(round_trip - queue, round_trip / 4)
-        self._highest = max(queue, self._highest * (1 - min(1.0, elapsed / HIGHEST_MEMORY)))
+        highest = self._highest * (1 - (elapsed / HIGHEST_MEMORY if elapsed < HIGHEST_MEMORY else 1.0))
+        self._highest = queue if queue > highest else highest
         if now - self._low_since > LOW_MEMORY:
             self._low_since, self._lows = now, (self._lows[1], queue)
-        self._lows = (self._lows[0], min(self._lows[1], queue))
+        if queue < self._lows[1]:
+            self._lows = (self._lows[0], queue)
         if not self._standing:
             self._alone = rate
         if queue > ours + max(LEAST_QUEUE, QUEUE_SHARE * self.base):
             self._standing += elapsed
-        else:
+        elif self._standing:
             self._standing = max(0.0, self._standing - RELIEF * elapsed)
         patience = PATIENCE + PATIENCE_ROUND_TRIPS * round_trip
-        self._standing = min(self._standing, 1.5 * patience)
+        if self._standing > 1.5 * patience:
+            self._standing = 1.5 * patience
         if not self.is_on and self._standing > patience:
             self.is_on, self._since = True, now
             self._rates.clear()

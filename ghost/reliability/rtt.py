@@ -39,7 +39,8 @@ class RttEstimator:
 
     def probe_timeout(self, *, max_ack_delay: float) -> float:
         """How long without any acknowledgement before a probe is due (section 6.2.1)."""
-        return self.smoothed + max(4 * self.variation, GRANULARITY) + max_ack_delay
+        spread = 4 * self.variation  # written out: asked for every packet
+        return self.smoothed + (spread if spread > GRANULARITY else GRANULARITY) + max_ack_delay
 
     def on_path_change(self) -> None:
         """The least of the old path says nothing about the new one."""
@@ -50,5 +51,7 @@ class RttEstimator:
         if now - self._since >= MEMORY / 2:
             self._since = now
             before, under_way = under_way, inf
-        self._minima = (before, min(under_way, sample))
-        self.min_rtt = min(self._minima)
+        if sample < under_way:
+            under_way = sample
+        self._minima = (before, under_way)
+        self.min_rtt = before if before < under_way else under_way

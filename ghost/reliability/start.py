@@ -164,16 +164,22 @@ class Start:
         `queue` (seconds) is what the delays show; the other arguments are those of CongestionControl.on_ack.
         """
         self._samples += 1
-        if self._samples >= QUIET_SAMPLES:
-            self._quiet = min(self._quiet, delay.jitter)
-        jitter = min(self._quiet, delay.jitter)
-        is_noisy = jitter > max(JITTER_LIMIT, FULL_PACKET / rate)
+        jitter = delay.jitter  # comparisons written out: a call of `min` or `max` takes ten times as long
+        if self._samples >= QUIET_SAMPLES and jitter < self._quiet:
+            self._quiet = jitter
+        if self._quiet < jitter:
+            jitter = self._quiet
+        is_noisy = jitter > JITTER_LIMIT and jitter > FULL_PACKET / rate
         if span is not None:
             self._is_used = span.rate * (1 + span.stretch) > USED * rate  # as it was sent, not as it arrived
-        noise = min(JITTERS * jitter, DEEP + 2 * FULL_PACKET / rate)
-        has_queue = self._is_used and queue > max(LEAST_QUEUE, QUEUE_SHARE * rtt.min_rtt) + noise
+        has_queue = self._is_used and queue > LEAST_QUEUE
+        if has_queue:
+            noise = min(JITTERS * jitter, DEEP + 2 * FULL_PACKET / rate)
+            has_queue = queue > max(LEAST_QUEUE, QUEUE_SHARE * rtt.min_rtt) + noise
         elapsed, self._updated = now - self._updated, now
-        self._standing = max(0.0, self._standing + (elapsed if has_queue else -RELIEF * elapsed))
+        self._standing += elapsed if has_queue else -RELIEF * elapsed
+        if self._standing < 0:
+            self._standing = 0.0
         if has_queue:
             self._crowded_at = now
             self._queue_began = self._queue_began or (arrived, packet.sent_bytes, acked_bytes)

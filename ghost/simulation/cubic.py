@@ -104,9 +104,10 @@ class Cubic:
             self._origin = max(cwnd, self._maximum)
             self._k = ((self._origin - cwnd) / C) ** (1 / 3)
         ahead = now - self._epoch + (self._min_rtt if self._min_rtt < math.inf else 0.0)
-        target = min(max(self._origin + C * (ahead - self._k) ** 3, cwnd), 1.5 * cwnd)
+        target = self._origin + C * (ahead - self._k) ** 3
+        target = cwnd if target < cwnd else min(target, 1.5 * cwnd)
         self._friendly += FRIENDLY_GAIN * segments / cwnd
-        gain = (max(target, self._friendly) - cwnd) / cwnd
+        gain = ((target if target > self._friendly else self._friendly) - cwnd) / cwnd
         if not self._maximum:
             gain = max(gain, UNKNOWN_MAXIMUM_GAIN)
         self.cwnd += gain * segments

@@ -41,20 +41,26 @@ class Direct:
         if from_server:
             self.down.send(packet, self.now, overhead=0)
         else:
-            self.up.send(self._nat.outward(packet, self._generation()), self.now, overhead=0)
+            if self.up.spec.rebind_period is not None:
+                packet = self._nat.outward(packet, self._generation())
+            self.up.send(packet, self.now, overhead=0)
 
     def run(self, duration: float) -> None:
         """Lets `duration` seconds pass."""
         end = self.now + duration
         self._is_stirred = True
+        up, down = self.up, self.down
         while (due := self._next_time()) is not None and due <= end:
-            self.now = max(self.now, due)
-            for packet in self.up.deliver(self.now):
-                if not self.up.spec.corrupt or is_intact(packet):
+            if due > self.now:
+                self.now = due
+            for packet in up.deliver(self.now):
+                if not up.spec.corrupt or is_intact(packet):
                     self._deliver(packet, at_server=True)
-            for packet in self.down.deliver(self.now):
-                inward = self._nat.inward(packet, self._generation())
-                if inward is not None and (not self.down.spec.corrupt or is_intact(inward)):
+            for packet in down.deliver(self.now):
+                inward: bytes | None = packet
+                if up.spec.rebind_period is not None:
+                    inward = self._nat.inward(packet, self._generation())
+                if inward is not None and (not down.spec.corrupt or is_intact(inward)):
                     self._deliver(inward, at_server=False)
             if self._due is None or self._due > self.now:
                 continue

@@ -189,14 +189,20 @@ class Pair:
         self._touch_all()  # whoever calls may have spoken to them
         self._flush(self._sites())
         while True:
-            due = self._next_time()
+            sites = self._sites()
+            due = self._next_time(sites)
             if due is None or due > end:
                 break
-            steps = steps + 1 if due <= self.now else 0
-            if steps > MAX_STEPS_PER_INSTANT:
-                raise AssertionError(f"the clock stands still at {self.now}")
-            self.now = max(self.now, due)
-            self._step()
+            if due > self.now:
+                self.now = due
+                steps = 0
+                if self._host.spec.rebind_period is not None:
+                    sites = self._sites()
+            else:
+                steps += 1
+                if steps > MAX_STEPS_PER_INSTANT:
+                    raise AssertionError(f"the clock stands still at {self.now}")
+            self._step(sites)
         self.now = end
 
     def run_until_connected(self, limit: float = 30.0, *, name: str = "client") -> float:
@@ -250,7 +256,7 @@ class Pair:
         self._timeouts[endpoint] = due
         return due
 
-    def _next_time(self) -> float | None:
+    def _next_time(self, sites: list[Site]) -> float | None:
         """The earliest time at which anything is due. Asked at every step, hence without `earliest`."""
         host, busy_until, known = self._host, self._busy_until, self._timeouts
         if self._is_traffic_stirred:
@@ -263,7 +269,7 @@ class Pair:
             least = due
         if host.spec.jump:
             least = earliest(least, next_leap(host.spec, since=host.since, now=self.now))
-        for _, client, _, up, down in self._sites():
+        for _, client, _, up, down in sites:
             due = up.next_delivery()
             if due is not None:
                 if due < busy_until:
@@ -281,9 +287,8 @@ class Pair:
     def _clock_of(self, endpoint: ClientEndpoint | ServerEndpoint) -> float:
         return self.client_now if endpoint is self.client else self.now
 
-    def _step(self) -> None:
-        now, touched, server = self.now, self._touched, self.server
-        sites = self._sites()
+    def _step(self, sites: list[Site]) -> None:
+        now, touched, server, known = self.now, self._touched, self.server, self._timeouts
         is_idle = self._busy_until <= now
         for _, client, address, up, down in sites:
             due = up.next_delivery()
@@ -301,10 +306,17 @@ class Pair:
                     client.receive_datagram(datagram, SERVER, clock)
                 touched[client] = None
         if self._host.spec.jump:
-            self._timeouts.pop(self.client, None)  # what was left until then may have leapt
+            known.pop(self.client, None)  # what was left until then may have leapt
+        # As the driver's alarm: it knows the timeout from before what was received in this turn.
         for _, client, _, _, _ in sites:
-            self._wake(client)
-        self._wake(server)
+            due = known.get(client) or self._timeout(client)
+            if due is not None and due <= now:
+                client.handle_timeout(self._clock_of(client))
+                touched[client] = None
+        due = known.get(server) or self._timeout(server)
+        if due is not None and due <= now:
+            server.handle_timeout(now)
+            touched[server] = None
         due = self._application_due
         if due is not None and due <= now:
             self._is_traffic_stirred = True
@@ -312,13 +324,6 @@ class Pair:
                 if due is not None and due <= now:
                     application.wake(self)
         self._flush(sites)
-
-    def _wake(self, endpoint: ClientEndpoint | ServerEndpoint) -> None:
-        """As the driver's alarm: it knows the timeout from before what was received in this turn."""
-        due = self._timeout(endpoint)
-        if due is not None and due <= self.now:
-            endpoint.handle_timeout(self._clock_of(endpoint))
-            self._touched[endpoint] = None
 
     def _work(self) -> None:
         """The server's processor deals with one datagram."""
@@ -353,12 +358,13 @@ class Pair:
         datagrams = server.datagrams_to_send(now)
         if not datagrams:
             return
-        links = {address: down for _, _, address, _, down in sites}
         for datagram, address in datagrams:
             if self.server_cost:
                 self._work()
-            if address in links:
-                links[address].send(datagram, now, flow=address)
+            for site in sites:
+                if site[2] == address:
+                    site[4].send(datagram, now, flow=address)
+                    break
             else:
                 self.strays[address] += len(datagram)
 

@@ -59,14 +59,16 @@ class Codec:
         sacks: tuple[Range, ...] = (),
     ) -> bytes:
         options = b""
+        size = 20 + len(payload)
+        layout = 20 << 10 | flags
+        total = self._constant_sum + sequence + acknowledgement
         if sacks:
             blocks = b"".join(_BLOCK.pack(*block) for block in sacks)
             options = _SACK_HEAD + bytes((2 + len(blocks),)) + blocks
-        size = 20 + len(options) + len(payload)
-        layout = (20 + len(options)) << 10 | flags
-        total = self._constant_sum + size + sequence + acknowledgement + layout
-        if options:
+            size += len(options)
+            layout += len(options) << 10
             total += int.from_bytes(options, "big")
+        total += size + layout
         if payload:
             total += remainder(payload)
         head = _HEAD.pack(self._ports, sequence, acknowledgement, layout, WINDOW, complement(total), 0)
@@ -80,7 +82,8 @@ class Codec:
         sequence, acknowledgement, offset, flags = _READ.unpack_from(packet, 24)
         data_at = 20 + (offset >> 4) * 4
         sacks = tuple(_BLOCK.iter_unpack(packet[_SACKS_AT:data_at])) if data_at > _SACKS_AT else ()
-        return Segment(sequence, acknowledgement, flags, len(packet) - data_at, sacks)
+        fields = sequence, acknowledgement, flags, len(packet) - data_at, sacks
+        return tuple.__new__(Segment, fields)  # half of what the constructor takes
 
     def _ip_head(self, size: int) -> bytes:
         head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, size, 0, 0x4000, 64, TCP, 0, *self._ip_fields)

@@ -17,8 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from random import Random
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol
 
 from ghost.constants import INNER_MTU
 from ghost.simulation.bbr import Bbr, Sample
@@ -36,6 +35,13 @@ ROUNDING: Final = 1e-9  # seconds: sums of the same times in another order
 
 Send = Callable[[bytes, float], None]
 Control = Cubic | Bbr
+
+
+class Content(Protocol):
+    """What is carried."""
+
+    def randbytes(self, size: int, /) -> bytes:
+        """The next bytes of it, or some that may be."""
 
 
 class TcpSink:
@@ -192,7 +198,7 @@ class TcpSource:
         "_codec",
         "_send",
         "_is_opener",
-        "_rng",
+        "_content",
         "_count",
         "_variation",
         "_min_rtt",
@@ -232,7 +238,7 @@ class TcpSource:
         send: Send,
         *,
         is_opener: bool,
-        rng: Random,
+        rng: Content,
         total: int | None = None,
         control: Control | None = None,
     ) -> None:
@@ -243,7 +249,7 @@ class TcpSource:
         self._codec = codec
         self._send = send
         self._is_opener = is_opener
-        self._rng = rng
+        self._content = rng
         self._count = math.inf if total is None else math.ceil(total / MSS)
         self._variation = 0.0
         self._min_rtt = math.inf
@@ -455,7 +461,8 @@ class TcpSource:
 
     def _on_rtt(self, rtt: float) -> None:
         """RFC 6298."""
-        self._min_rtt = min(self._min_rtt, rtt)
+        if rtt < self._min_rtt:
+            self._min_rtt = rtt
         if self.srtt:
             self._variation += (abs(rtt - self.srtt) - self._variation) / 4
             self.srtt += (rtt - self.srtt) / 8
@@ -554,8 +561,12 @@ class TcpSource:
     # ---- sending ----------------------------------------------------------------------------------------------
 
     def _transmit(self, now: float) -> None:
-        limit = min(self._count, self._una + RECEIVE_WINDOW // MSS)
         allowed = int(self.control.cwnd)
+        if self._in_flight >= allowed:
+            return
+        limit: float = self._una + RECEIVE_WINDOW // MSS
+        if self._count < limit:
+            limit = self._count
         while self._in_flight < allowed and self._pace_at is None:
             index = self._next_lost()
             if index is None:
@@ -578,7 +589,7 @@ class TcpSource:
     def _send_new(self, now: float) -> None:
         index = self._next
         self._next += 1
-        sent = self._window[index] = _Sent(self._rng.randbytes(MSS))
+        sent = self._window[index] = _Sent(self._content.randbytes(MSS))
         self._send_segment(index, sent, now)
         if self.phase is Phase.OPEN:
             self._schedule_probe(now)
@@ -609,8 +620,9 @@ class TcpSource:
     def _timeout(self) -> float:
         if not self.srtt:
             return SYN_TIMEOUT * (1 << self._backoff)
-        timeout = self.srtt + max(4 * self._variation, LEAST_VARIATION)
-        return min(timeout * (1 << self._backoff), MOST_TIMEOUT)
+        spread = 4 * self._variation
+        timeout = (self.srtt + (spread if spread > LEAST_VARIATION else LEAST_VARIATION)) * (1 << self._backoff)
+        return timeout if timeout < MOST_TIMEOUT else MOST_TIMEOUT
 
     def _restart_timers(self, now: float) -> None:
         self._probe_at = None

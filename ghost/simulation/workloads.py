@@ -15,7 +15,7 @@ from ghost.simulation import packets
 from ghost.simulation.measure import bytes_between
 from ghost.simulation.pair import Pair, Path
 from ghost.simulation.segments import ACK, Codec, Socket
-from ghost.simulation.tcp import MSS, TcpSink, TcpSource
+from ghost.simulation.tcp import MSS, Content, TcpSink, TcpSource
 from ghost.simulation.times import earliest
 
 GATEWAY: Final = IPv4Address("10.77.0.1")
@@ -25,6 +25,7 @@ WIRE_SIZE: Final = INNER_MTU + 64  # bytes of a full inner packet on the path, a
 LEAST_TICK: Final = 0.001  # seconds: a finer one costs more CPU than the tunnel
 MOST_TICK: Final = 0.020
 QUEUED_PACKETS: Final = 4
+NOISE_SIZE: Final = 1 << 20  # bytes
 
 
 def client_address(pair: Path, name: str = "client") -> IPv4Address:
@@ -32,6 +33,24 @@ def client_address(pair: Path, name: str = "client") -> IPv4Address:
     if address is None:
         raise AssertionError(f"traffic begins when the {name} is connected: run_until_connected() first")
     return address
+
+
+class Noise:
+    """Bytes that nothing can compress: of one piece from `seed`, which begins one byte later when it is used up."""
+
+    __slots__ = ("_bytes", "_at", "_rounds")
+
+    def __init__(self, seed: int) -> None:
+        self._bytes = Random(seed).randbytes(NOISE_SIZE)  # made once: by the segment it took as long as a checksum
+        self._at = self._rounds = 0
+
+    def randbytes(self, size: int, /) -> bytes:
+        """The next `size` bytes, fewer than there are."""
+        if self._at + size > NOISE_SIZE:
+            self._rounds += 1
+            self._at = self._rounds % (NOISE_SIZE // 2)
+        self._at += size
+        return self._bytes[self._at - size : self._at]
 
 
 class Bulk:
@@ -49,7 +68,7 @@ class Bulk:
         client: str = "client",
         client_port: int = 40001,
         seed: int = 1,
-        rng: Random | None = None,
+        rng: Content | None = None,
     ) -> None:
         """`rng` makes the content by `randbytes`; without it the content is noise."""
         self.start = pair.now
@@ -63,7 +82,7 @@ class Bulk:
             self._to_source,
             lambda packet, now: pair.send(packet, from_server=is_download, name=client),
             is_opener=not is_download,
-            rng=rng or Random(seed),
+            rng=rng or Noise(seed),
             total=total,
         )
         self.sink = TcpSink(
@@ -172,7 +191,7 @@ class Saturate:
         self._is_download = is_download
         self._encoder = Codec(source_at, sink_at)
         self._decoder = Codec(sink_at, source_at)
-        self._rng = Random(seed)
+        self._noise = Noise(seed)
         self._pushed = 0
         self._last_tick = self._next = pair.now
         self._waiting: deque[int] = deque()
@@ -199,7 +218,7 @@ class Saturate:
         wanted = QUEUED_PACKETS + 2 * tick / packet_time
         while len(self._waiting) < wanted:
             self._waiting.append(self._pushed)
-            payload = self._rng.randbytes(MSS)
+            payload = self._noise.randbytes(MSS)
             sequence = 1 + self._pushed * MSS
             packet = self._encoder.encode(sequence=sequence, acknowledgement=1, flags=ACK, payload=payload)
             pair.send(packet, from_server=self._is_download, name=self._name)

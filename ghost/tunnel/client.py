@@ -196,18 +196,17 @@ class ClientEndpoint:
         return packets
 
     def next_timeout(self) -> float | None:
-        times: list[float] = []
-        if self._handshake is not None:
-            times += [self._handshake.next_time, self._attempt_ends]
         connection = self._connection
-        if connection is not None:
-            times.append(connection.next_timeout())
+        due = math.inf if connection is None else connection.next_timeout()
+        if self._handshake is not None:
+            due = min(due, self._handshake.next_time, self._attempt_ends)
+        if connection is not None and self._silent_since < math.inf:
             # only what handle_timeout will act upon: a time that stays in the past would spin the driver
             if self._is_connected:
-                times.append(self._silent_since + LOST_AFTER)
+                due = min(due, self._silent_since + LOST_AFTER)
             if self._handshake is None and self._refusal is None:
-                times.append(self._silent_since + SILENCE)
-        return min(times, default=None)
+                due = min(due, self._silent_since + SILENCE)
+        return due if due < math.inf else None
 
     def next_event(self) -> Event | None:
         return self._events.popleft() if self._events else None

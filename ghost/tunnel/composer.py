@@ -121,7 +121,7 @@ class Composer:
     @property
     def has_data(self) -> bool:
         """Whether there is anything to compose a symbol of."""
-        return self._staged is not None or bool(self._behind) or self._queue.bytes > 0
+        return self._queue.bytes > 0 or self._staged is not None or bool(self._behind)
 
     @property
     def queued_bytes(self) -> int:
@@ -183,7 +183,8 @@ class Composer:
     @property
     def new_symbol(self) -> int:
         """Bytes that a new symbol may have."""
-        return min(self.largest_symbol, self._long_symbol)
+        largest, long = self.largest_symbol, self._long_symbol
+        return largest if largest <= long else long
 
     @property
     def has_short_symbols(self) -> bool:
@@ -473,4 +474,5 @@ def _record(staged: _Staged, body: bytes, *, is_last: bool) -> records.Record:
     flow = staged.flow
     if staged.is_first and is_last and not (flow.is_tcp or staged.is_stream):
         return records.Record(staged.encoding, True, True, records.UNORDERED, 0, body)
-    return records.Record(staged.encoding, staged.is_first, is_last, flow.lane.flow_id, flow.lane.next_sequence(), body)
+    fields = staged.encoding, staged.is_first, is_last, flow.lane.flow_id, flow.lane.next_sequence(), body
+    return tuple.__new__(records.Record, fields)  # half of what the constructor takes

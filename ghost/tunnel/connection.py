@@ -195,7 +195,8 @@ class Connection:
 
     def _take(self, packet_number: int, plaintext: bytes, now: float) -> None:
         """What an authentic, fresh packet says."""
-        self._catch_up()
+        if self._postponed is not None:
+            self._catch_up()
         self._packet_number, self._packet_size = packet_number, len(plaintext) + PACKET_OVERHEAD + WIRE_HEADERS
         # Nearly every packet of a transfer is a symbol and nothing else: it needs no list of frames and no table.
         is_eliciting = is_symbol = frames.is_symbol(plaintext)
@@ -236,13 +237,16 @@ class Connection:
 
     def take_packets(self) -> list[bytes | SuperPacket]:
         """Inner packets for this end; super-packets only if it joins segments."""
+        if not self.receiver.has_packets:
+            return []
         packets = self.receiver.take_packets()
         for packet in packets:
             self.inner_received_bytes += len(packet.packet if isinstance(packet, SuperPacket) else packet)
         return packets
 
     def handle_timeout(self, now: float) -> None:
-        self._catch_up()
+        if self._postponed is not None:
+            self._catch_up()
         self.sender.handle_timeout(now)
         if self.receiver.is_impatient:
             release = self.receiver.next_release(self._hold)
@@ -281,7 +285,10 @@ class Connection:
         may_run = True
         composer = self.sender.composer
         most_staged = composer.staged + MAX_STAGED
-        while len(datagrams) < MAX_BATCH and composer.staged < most_staged and (limit := self._limit):
+        while len(datagrams) < MAX_BATCH and composer.staged < most_staged:
+            limit = MAX_DATAGRAM if self._is_validated else self._limit
+            if not limit:
+                break
             first, run = self._next_run(now, MAX_BATCH - len(datagrams)) if may_run else (0, [])
             may_run = not run  # a run ends where there is no next one, until something else has left
             if len(run) == 1:
@@ -327,8 +334,10 @@ class Connection:
         """When to call again if nothing happens; the end of a turn."""
         if self._postponed is not None:
             self._catch_up()
-        limit = self._limit
-        due = inf if self._is_server else min(self._keepalive_at, self._nudge_at)
+        limit = MAX_DATAGRAM if self._is_validated else self._limit
+        due = inf
+        if not self._is_server:
+            due = self._keepalive_at if self._keepalive_at < self._nudge_at else self._nudge_at
         if limit == MAX_DATAGRAM:
             acknowledgement, sending = self._acks.deadline, self.sender.next_time()
             if acknowledgement is not None and acknowledgement < due:
@@ -409,14 +418,17 @@ class Connection:
         """Control frames, and an acknowledgement where a packet waits for one."""
         if self._said:
             return self._said
-        head = b"".join(self._control)
-        is_small = self._limit < MAX_DATAGRAM
-        return head if is_small or self._ack_deadline(now) is None else head + self._encode_ack(now)
+        head = b"".join(self._control) if self._control else b""
+        if self._ack_deadline(now) is None or self._limit < MAX_DATAGRAM:
+            return head
+        return head + self._encode_ack(now)
 
     def _ack_deadline(self, now: float) -> float | None:
         """Until when an acknowledgement must leave that the next packet should carry."""
-        may_rest = self._acks.may_rest(now, interval=now - self.sender.last_eliciting)
-        return None if may_rest else self._acks.deadline
+        deadline = self._acks.deadline
+        if deadline is None or self._acks.may_rest(now, interval=now - self.sender.last_eliciting):
+            return None
+        return deadline
 
     def _encode_ack(self, now: float) -> bytes:
         first, bitmap = self._acks.state()
@@ -436,7 +448,9 @@ class Connection:
             frames.Ack(
                 first=first & 0xFFFFFFFF,
                 packets=bitmap,
-                behind=min(self._acks.largest - self._acks.newest, 0xFFFF),
+                behind=min(self._acks.largest - self._acks.newest, 0xFFFF)
+                if self._acks.newest != self._acks.largest
+                else 0,
                 received_clock=int(self._acks.newest_time * 1e6) & 0xFFFFFFFF,
                 delay=now - self._acks.newest_time,
                 symbol_floor=floor & 0xFFFFFF,
@@ -469,7 +483,8 @@ class Connection:
         pass
 
     def _on_ack(self, frame: frames.Ack | frames.BriefAck, now: float) -> None:
-        self._catch_up()
+        if self._postponed is not None:
+            self._catch_up()
         if self.sender.may_book_later(frame):
             self._postponed = frame, now
         else:

@@ -246,8 +246,9 @@ class FlowQueue:
         its oldest packet, once in a while, and room for what is on its way until it has heard of that.
         """
         size = len(packet)
-        seconds = max(MAX_QUEUE_SECONDS, self.round_trip)
-        limit = gain * max(LEAST_QUEUE, rate * seconds)
+        seconds = self.round_trip if self.round_trip > MAX_QUEUE_SECONDS else MAX_QUEUE_SECONDS
+        limit = rate * seconds
+        limit = gain * (limit if limit > LEAST_QUEUE else LEAST_QUEUE)
         is_full = flow.queued_bytes + size > limit
         if flow.standing.is_too_long(flow.queued_bytes, size, round_trip=self.round_trip, now=now) or (
             is_full and flow.is_tcp

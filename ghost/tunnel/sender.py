@@ -25,7 +25,7 @@ from ghost.reliability.field import combine
 from ghost.reliability.loss import LossDetector, SentPacket
 from ghost.reliability.lossrate import LossRate
 from ghost.reliability.pacing import Pacer
-from ghost.reliability.probing import Probing
+from ghost.reliability.probing import BEFORE_SILENCE, Probing
 from ghost.reliability.prompts import HEAVY_LOSS, PromptSender, copies_for, is_bursty
 from ghost.reliability.repair import LEAST_LOSS, LEAST_WINDOW, RepairPolicy, coding_window
 from ghost.reliability.rtt import RttEstimator
@@ -212,9 +212,10 @@ class Sender:
         self._window.on_report(ack.symbol_floor, ack.symbols)  # by the stretch; what it does not say follows
         floor = self._window.floor
         for packet in outcome.acked:
-            if packet.symbol is not None and packet.symbol >= floor:
-                self._window.on_known(packet.symbol)
-            elif packet.symbol == PIECE:
+            symbol = packet.symbol
+            if symbol is not None and symbol >= floor:
+                self._window.on_known(symbol)
+            elif symbol == PIECE:
                 self.sizes.on_piece_acked(packet.number)
             if packet.prompts:
                 for prompt_id in packet.prompts:
@@ -260,6 +261,8 @@ class Sender:
         return expand(ack.first, bits=frames.PACKET_NUMBER_BITS, near=near) + ack.packets.bit_length() <= near
 
     def handle_timeout(self, now: float) -> None:
+        if not self._in_flight.bytes_in_flight:
+            return
         loss_time = self._in_flight.next_loss_time(self.rtt.smoothed)
         if loss_time is not None and loss_time <= now:
             lost = self._in_flight.on_timeout(now=now, srtt=self.rtt.smoothed)
@@ -317,9 +320,9 @@ class Sender:
         most = self.sizes.largest_plaintext if not is_small else limit - PACKET_OVERHEAD - len(frames.PING)
         for has_head in (False,) if is_copy else (True, False):  # without it where it is optional and stands in the way
             parts = [head()] if has_head else []
-            room = most - sum(map(len, parts))
+            room = most - len(parts[0]) if parts else most
             prompts, room = self._take_prompts(parts, room, now) if may_prompt or may_ride else ((), room)
-            is_stale_soon = all(map(self._prompts.is_stale_soon, prompts))
+            is_stale_soon = not prompts or all(map(self._prompts.is_stale_soon, prompts))
             self._is_patient = not is_probe and not is_head_eliciting and (is_stale_soon or not may_bulk)
             symbol = self._append_symbol(parts, room, is_probe=is_probe) if may_bulk else None
             if symbol is not None or prompts or is_head_due or is_probe:
@@ -361,14 +364,21 @@ class Sender:
         if self._is_repair_due() or self.composer.has_short_symbols:
             return 0, []
         room_beside = self.sizes.largest_plaintext - len(head()) - frames.SYMBOL_OVERHEAD if head else 0
-        least = max(room_beside, self.composer.largest_symbol // 2)  # shorter ones may be patient
+        least = self.composer.largest_symbol // 2  # shorter ones may be patient
+        if room_beside > least:
+            least = room_beside
         full_packet = self.composer.largest_symbol + SYMBOL_PACKET_OVERHEAD
         window, is_coded = self.congestion.window, self._coding_window() > 0
         first = self._next_packet_number
         run: list[bytes] = []
         while len(run) < most:
-            free = min(self._pacer.credit, window - self._in_flight.bytes_in_flight)
-            count = min(math.ceil(free / full_packet), most - len(run), self._window.room)
+            free, credit = window - self._in_flight.bytes_in_flight, self._pacer.credit
+            if credit < free:
+                free = credit
+            if free <= 0:
+                break
+            count = 1 if free <= full_packet else math.ceil(free / full_packet)
+            count = min(count, most - len(run), self._window.room)
             if is_coded:  # without a symbol under way there is nothing to repair
                 count = self._sources_until_repair(count) if self._window else min(count, 1)
             symbols = self.composer.compose_run(count, beyond=least) if count > 0 else []
@@ -409,13 +419,14 @@ class Sender:
 
     def next_time(self) -> float | None:
         """When to call `handle_timeout` or ask for plaintexts again."""
-        in_flight = self._in_flight
-        due = in_flight.next_loss_time(self.rtt.smoothed)
+        in_flight, due = self._in_flight, None
         if in_flight.bytes_in_flight:
-            probe_time = self.last_eliciting + self.probing.delay(self._probe_interval)
+            due = in_flight.next_loss_time(self.rtt.smoothed)
+            interval = self.rtt.probe_timeout(max_ack_delay=MAX_ACK_DELAY + self._patience)
+            probe_time = self.last_eliciting + self.probing.delay(interval)
             if due is None or probe_time < due:
                 due = probe_time
-        if not self.probing.is_silent:
+        if self.probing.unanswered < BEFORE_SILENCE:
             if self._has_bulk() and in_flight.bytes_in_flight < self.congestion.window:
                 pacer_time = self._pacer.next_time()
                 if due is None or pacer_time < due:
@@ -430,23 +441,24 @@ class Sender:
     # ---- what may leave ---------------------------------------------------------------------------------------
 
     def _may_send_prompts(self, now: float) -> bool:
-        if self.probing.is_silent and not self.probing.owed:
-            return False
         due = self._prompts.next_time()
-        return due is not None and due <= now and self._pacer.may_send_urgent(now)
+        if due is None or due > now or (self.probing.is_silent and not self.probing.owed):
+            return False
+        return self._pacer.may_send_urgent(now)
 
     def _pace(self) -> None:
         # The rate is found by what becomes of packets that are evenly spaced.
         self._pacer.pace(self.congestion.pacing_rate, gathers=self.congestion.mode is not Mode.START)
 
     def _may_send_bulk(self, now: float) -> bool:
-        if not (self.composer.has_data or self._window):
+        has_data, window = self.composer.has_data, self._window
+        if not has_data and window.floor == window.next_id:
             return False  # there is none: an idle tunnel's echo asks no further
         return (
             self._pacer.may_send(now)
-            and not self.probing.is_silent
+            and self.probing.unanswered < BEFORE_SILENCE
             and self._in_flight.bytes_in_flight < self.congestion.window
-            and self._has_bulk()
+            and ((has_data and not window.is_full) or self._is_repair_due())
         )
 
     def _has_bulk(self) -> bool:
@@ -456,12 +468,13 @@ class Sender:
         return self.composer.has_data and not self._window.is_full
 
     def _is_repair_due(self) -> bool:
-        if not self._window:
+        window = self._window
+        if window.floor == window.next_id:  # all is known: written out, for every packet asks twice
             return False
-        if not self._in_flight:
+        if not self._in_flight.bytes_in_flight:
             return True  # nothing under way could still mend it: what was sent for it is lost
         if not self._coding_window():
-            return self._window.next_missing() is not None
+            return window.next_missing() is not None
         return self._sources_until_repair(1) == 0
 
     def _sources_until_repair(self, most: int) -> int:
@@ -488,7 +501,10 @@ class Sender:
 
     def _loss(self) -> float:
         """What redundancy is dimensioned by."""
-        return self.loss_rate.sparse if self._is_sparse() else self.loss_rate.rate
+        loss_rate = self.loss_rate
+        if self._in_flight.bytes_in_flight > SPARSE_FLIGHT or self.composer.has_data:
+            return loss_rate.rate
+        return loss_rate.sparse
 
     def _is_quiet(self) -> bool:
         """Whether acknowledgements of what is sent may wait: hardly anything is under way, and hardly anything lost."""
@@ -620,18 +636,9 @@ class Sender:
         self._pacer.on_sent(size)
         if is_eliciting:
             self.last_eliciting = now
+            sources, repairs, is_app_limited = self._repairs.sources, self._repairs.repairs, not self.composer.has_data
             self._in_flight.on_sent(
-                SentPacket(
-                    number=number,
-                    time=now,
-                    size=size,
-                    sent_bytes=self.sent_bytes,
-                    sources=self._repairs.sources,
-                    repairs=self._repairs.repairs,
-                    symbol=symbol,
-                    prompts=prompts,
-                    is_app_limited=not self.composer.has_data,
-                )
+                SentPacket(number, now, size, self.sent_bytes, sources, repairs, symbol, prompts, is_app_limited)
             )
         return number
 
@@ -675,7 +682,8 @@ class Sender:
             now=now,
         )
         arrived_at = None if ack.received_clock is None else self._peer_clock / 1e6
-        self._news = _News(newest, largest, arrived_at, ack.delay, self._in_flight.acked_bytes, now)
+        fields = newest, largest, arrived_at, ack.delay, self._in_flight.acked_bytes, now
+        self._news = tuple.__new__(_News, fields)  # half of what the constructor takes
         if not self.rtt.has_sample:  # nothing to compare with: any round trip is better than the assumed one
             self.rtt.update(now - newest.time, ack_delay=ack.delay, now=now)
 

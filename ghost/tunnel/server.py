@@ -220,7 +220,7 @@ class ServerEndpoint:
                 self._receiving[session] = None
             if now >= session.connection.last_contact + CLIENT_TIMEOUT:
                 self._end(session, f"silent for {CLIENT_TIMEOUT:.0f} s")
-        for connection_id, candidate in list(self._candidates.items()):
+        for connection_id, candidate in list(self._candidates.items()) if self._candidates else ():
             if now >= candidate.expires:
                 self._forget_candidate(connection_id)
 
@@ -269,12 +269,17 @@ class ServerEndpoint:
 
     def next_timeout(self) -> float | None:
         for connection in self._due_anew:  # not before what they send has left: it takes a tenth of an echo's time
-            self._timeouts[connection] = min(connection.next_timeout(), connection.last_contact + CLIENT_TIMEOUT)
+            due, end = connection.next_timeout(), connection.last_contact + CLIENT_TIMEOUT
+            self._timeouts[connection] = due if due < end else end
         self._due_anew.clear()
-        times = list(self._timeouts.values())
-        if self._candidates:
-            times += [candidate.expires for candidate in self._candidates.values()]
-        return min(times, default=None)
+        earliest = None
+        for each in self._timeouts.values():
+            if earliest is None or each < earliest:
+                earliest = each
+        for candidate in self._candidates.values():
+            if earliest is None or candidate.expires < earliest:
+                earliest = candidate.expires
+        return earliest
 
     def messages_to_send(self) -> list[tuple[int, bytes]]:
         """(index of another process, message) for `receive_message` there."""

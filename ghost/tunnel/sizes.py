@@ -42,6 +42,8 @@ class PacketSizes:
     ) -> tuple[list[SentPacket], list[SentPacket]]:
         """What the fates of packets say about the size that passes; returns those that say something about loss."""
         limit = self.path_mtu.limit
+        if not lost and self.path_mtu.is_content:  # nearly always
+            return acked, lost
         acked, lost = self.path_mtu.take_probes(acked, are_acked=True), self.path_mtu.take_probes(lost, are_acked=False)
         vanished = self.path_mtu.on_fates(acked, lost, loss=loss_rate.rate, burst=loss_rate.burst)
         if vanished:
@@ -54,7 +56,9 @@ class PacketSizes:
     @property
     def has_cut(self) -> bool:
         """Whether symbols are under way that may be too large."""
-        if self._cut_below and self._window.floor >= self._cut_below:
+        if not self._cut_below:
+            return False
+        if self._window.floor >= self._cut_below:
             self._cut_below = 0
         return self._cut_below > 0
 

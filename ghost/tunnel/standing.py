@@ -37,10 +37,12 @@ class Standing:
 
     def is_too_long(self, queued: int, size: int, *, round_trip: float, now: float) -> bool:
         """Whether, at the end of an interval, more stood than is of use; `size` bytes join the `queued` ones."""
-        self._least = min(self._least, queued)
-        self._most = max(self._most, queued + size)
+        if queued < self._least:
+            self._least = queued
+        if queued + size > self._most:
+            self._most = queued + size
         elapsed = now - self._since
-        if elapsed < max(LEAST_INTERVAL, ROUNDS * round_trip):
+        if elapsed < LEAST_INTERVAL or elapsed < ROUNDS * round_trip:
             self._added += size
             return False
         left = self._before + self._added - queued

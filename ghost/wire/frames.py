@@ -222,15 +222,16 @@ PATIENT = bytes([_PATIENT])
 
 
 def encode_ack(ack: Ack) -> bytes:
-    packets = ack.packets.to_bytes((ack.packets.bit_length() + 7) // 8, "little")
-    symbols = ack.symbols.to_bytes((ack.symbols.bit_length() + 7) // 8, "little")
-    delay = min(int(ack.delay / _ACK_DELAY_UNIT), 0xFFFF)
+    first, bitmap, behind, clock, seconds, symbol_floor, symbol_bitmap, rank, redundant = ack
+    packets = bitmap.to_bytes((bitmap.bit_length() + 7) // 8, "little")
+    symbols = symbol_bitmap.to_bytes((symbol_bitmap.bit_length() + 7) // 8, "little")
+    delay = min(int(seconds / _ACK_DELAY_UNIT), 0xFFFF)
     return b"".join(
         (
-            _ACK_HEAD.pack(_ACK, ack.first, ack.behind, ack.received_clock or 0, delay),
+            _ACK_HEAD.pack(_ACK, first, behind, clock or 0, delay),
             bytes([len(packets)]),
             packets,
-            _ACK_TAIL.pack(ack.symbol_floor << 8 | len(symbols), ack.rank, ack.redundant),
+            _ACK_TAIL.pack(symbol_floor << 8 | len(symbols), rank, redundant),
             symbols,
         )
     )
@@ -422,7 +423,7 @@ def decode(plaintext: bytes) -> list[Frame]:
 def _decode_symbol(body: bytes) -> Symbol:
     if len(body) <= 3:
         raise PeerError("malformed")
-    return Symbol(int.from_bytes(body[:3], "big"), body[3:])
+    return tuple.__new__(Symbol, (int.from_bytes(body[:3], "big"), body[3:]))  # as an Ack
 
 
 def _decode_patient_symbol(body: bytes) -> PatientSymbol:
@@ -463,7 +464,7 @@ def _decode_small_prompt(data: bytes, at: int) -> tuple[Prompt, int]:
 
 def _decode_short(data: bytes, at: int, size: int) -> tuple[NearPrompt, int]:
     end = at + size  # its code stands before, its id within
-    return NearPrompt(data[at], data[at - 1 : at] + data[at + 1 : end]), end
+    return tuple.__new__(NearPrompt, (data[at], data[at - 1 : at] + data[at + 1 : end])), end  # as an Ack
 
 
 def _decode_ack(data: bytes, at: int) -> tuple[Ack, int]:
@@ -476,18 +477,9 @@ def _decode_ack(data: bytes, at: int) -> tuple[Ack, int]:
     packets = int.from_bytes(data[at + 1 : packets_end], "little")
     if symbols_end > len(data) or not packets:
         raise PeerError("malformed")
-    ack = Ack(
-        first,
-        packets,
-        behind,
-        clock,
-        delay * _ACK_DELAY_UNIT,
-        floor_and_size >> 8,
-        int.from_bytes(data[symbols_at:symbols_end], "little"),
-        rank,
-        redundant,
-    )
-    return ack, symbols_end
+    symbols = int.from_bytes(data[symbols_at:symbols_end], "little")
+    fields = first, packets, behind, clock, delay * _ACK_DELAY_UNIT, floor_and_size >> 8, symbols, rank, redundant
+    return tuple.__new__(Ack, fields), symbols_end  # half of what the constructor takes
 
 
 def _decode_brief_ack(data: bytes, at: int) -> tuple[BriefAck, int]:

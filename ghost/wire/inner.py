@@ -48,7 +48,8 @@ def parse(packet: bytes) -> Inner | None:
         return Inner(key, protocol, False)
     flags = packet[header_size + 13]
     data_at = header_size + (packet[header_size + 12] >> 4) * 4
-    return Inner(key, protocol, data_at == size and flags & _TCP_PLAIN_ACK_MASK == _TCP_ACK)
+    is_pure_ack = data_at == size and flags & _TCP_PLAIN_ACK_MASK == _TCP_ACK
+    return tuple.__new__(Inner, (key, protocol, is_pure_ack))  # half of what the constructor takes
 
 
 def reverse(key: bytes) -> bytes:

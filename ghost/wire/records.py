@@ -68,17 +68,17 @@ class Record(NamedTuple):
 
 def encode(record: Record, *, is_sized: bool) -> bytes:
     """The record's bytes; only the last of a symbol may go without its size."""
-    head = record.encoding | record.is_first * _FIRST | record.is_last * _LAST | is_sized * _SIZED
-    if record.flow == UNORDERED:
+    encoding, is_first, is_last, flow, sequence, body = record
+    head = encoding | is_first * _FIRST | is_last * _LAST | is_sized * _SIZED
+    if flow == UNORDERED:
         prefix = bytes([head])
-    elif record.flow < 0x80:
-        prefix = bytes([head | _ORDERED, record.flow]) + (record.sequence & 0xFFFF).to_bytes(2, "big")
+    elif flow < 0x80:
+        prefix = ((head | _ORDERED) << 24 | flow << 16 | sequence & 0xFFFF).to_bytes(4, "big")
     else:
-        flow = (record.flow | 0x8000) << 16 | record.sequence & 0xFFFF
-        prefix = bytes([head | _ORDERED]) + flow.to_bytes(4, "big")
+        prefix = ((head | _ORDERED) << 32 | (flow | 0x8000) << 16 | sequence & 0xFFFF).to_bytes(5, "big")
     if is_sized:
-        prefix += len(record.body).to_bytes(2, "big")
-    return prefix + record.body
+        prefix += len(body).to_bytes(2, "big")
+    return prefix + body
 
 
 def ordered_head(encoding: int, flow: int) -> bytes:
@@ -111,9 +111,8 @@ def decode(data: bytes) -> list[Record]:
                 raise PeerError("malformed")
             if len(records) == MAX_RECORDS:
                 raise PeerError("malformed")
-            records.append(
-                Record(head & ENCODING_MASK, bool(head & _FIRST), bool(head & _LAST), flow, sequence, data[at:stop])
-            )
+            fields = head & ENCODING_MASK, head & _FIRST != 0, head & _LAST != 0, flow, sequence, data[at:stop]
+            records.append(tuple.__new__(Record, fields))  # half of what the constructor takes
             at = stop
     except IndexError:
         raise PeerError("malformed") from None
