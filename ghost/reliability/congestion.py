@@ -195,8 +195,10 @@ class CongestionControl:
             return max(self._rivalry.window, LEAST_WINDOW)
         span = 1.6 * self._horizon + HEADROOM
         if self.mode is Mode.START:
-            proved = START_WINDOW * self._start.delivered / (1 - self._path_loss)
-            return min(start.GAIN * self.rate, proved) * span + INITIAL_WINDOW
+            surviving = 1 - self._path_loss
+            proved = START_WINDOW * self._start.delivered / surviving
+            begun = INITIAL_WINDOW + START_WINDOW * self._start.carried / surviving if not self._start.has_rate else 0.0
+            return max(min(start.GAIN * self.rate, proved) * span + INITIAL_WINDOW, begun)
         return max(self.rate * span, LEAST_WINDOW)
 
     @property

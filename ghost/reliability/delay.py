@@ -83,5 +83,10 @@ class QueueDelay:
             since = now - NOISE_WINDOW * round_trip_time
             self.queue = min([delay for time, delay in self._recent if time >= since])
         else:
-            latest = sorted(self._latest)
-            self.queue = latest[len(latest) // 2]
+            self.queue = self.median
+
+    @property
+    def median(self) -> float:
+        """Seconds of queue by the latest samples alone, whatever the jitter."""
+        latest = sorted(self._latest)
+        return latest[len(latest) // 2]

@@ -30,6 +30,7 @@ PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow s
 LEAST_QUEUE: Final = 0.006  # seconds, or
 QUEUE_SHARE: Final = 0.08  # of the round trip: what scheduling noise does not explain
 JITTERS: Final = 3.0
+NOISY: Final = 0.005  # seconds of jitter: less is allowed for by what a queue has to exceed
 BUNCHES: Final = 8.0  # times the jitter: what is delayed by more is no bunch of packets that keep their order
 DEEP: Final = 0.1  # seconds, and two packets: more is a queue, whatever the jitter seems to be
 QUIET_SAMPLES: Final = 16
@@ -55,11 +56,13 @@ class Start:
     """`gain` is what to pace at, in units of the rate; once `is_over` the rate is the bottleneck's, if it is known."""
 
     __slots__ = (
+        "carried",
         "gain",
         "has_rate",
         "is_assumed",
         "is_doubtful",
         "is_over",
+        "_backlog_began",
         "_crowded_at",
         "_is_limited",
         "_is_used",
@@ -81,6 +84,8 @@ class Start:
     )
 
     def __init__(self, rate: float, now: float) -> None:
+        self.carried = 0
+        """Bytes known to have arrived since more waits than may leave."""
         self.gain = GAIN
         self.has_rate = False
         """Whether any rate was measured."""
@@ -89,6 +94,7 @@ class Start:
         self.is_over = False
         self.is_doubtful = False
         """Whether it is over because of a delay that nobody's sending may explain: the rate is what it was."""
+        self._backlog_began: int | None = None  # bytes acknowledged when more began to wait than may leave
         self._crowded_at = float("-inf")
         self._is_limited = False  # whether in this round the application sent less than it might
         self._is_used = False  # whether so much is sent that a queue may be ours
@@ -163,11 +169,17 @@ class Start:
 
         `queue` (seconds) is what the delays show; the other arguments are those of CongestionControl.on_ack.
         """
+        if not has_backlog:
+            self._backlog_began = None
+        elif self._backlog_began is None:
+            self._backlog_began = acked_bytes
+        self.carried = 0 if self._backlog_began is None else acked_bytes - self._backlog_began
         self._samples += 1
         if self._samples >= QUIET_SAMPLES:
             self._quiet = min(self._quiet, delay.jitter)
         jitter = min(self._quiet, delay.jitter)
-        is_noisy = jitter > max(JITTER_LIMIT, FULL_PACKET / rate)
+        is_noisy = jitter > max(NOISY, FULL_PACKET / rate)
+        queue = delay.median if not is_noisy else queue
         if span is not None:
             self._is_used = span.rate * (1 + span.stretch) > USED * rate  # as it was sent, not as it arrived
         noise = min(JITTERS * jitter, DEEP + 2 * FULL_PACKET / rate)
@@ -201,8 +213,12 @@ class Start:
                 is_clear = is_clear and self._queue_began is not None and arrived - self._queue_began[0] >= window
             is_standing = self._standing > (STANDING_NOISY if is_noisy else STANDING) * rtt.smoothed
             is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or is_noisy)
-            if is_clear or (is_standing and not is_limited and not is_noisy):
-                rate = self._bottleneck(packet, arrived, acked_bytes, path_loss) or min(span.rate, served)
+            bottleneck = self._bottleneck(packet, arrived, acked_bytes, path_loss)
+            if is_clear and bottleneck is not None:
+                rate = bottleneck
+                self.is_over = True
+            elif is_standing and not is_limited and not is_noisy:
+                rate = bottleneck or min(span.rate, served)
                 self.is_over = True
             elif (is_full or (is_standing and not is_limited)) and average is not None:
                 rate = min(rate, average / (1 - path_loss))
@@ -212,7 +228,7 @@ class Start:
                 # (Under jitter nothing is said: a path that keeps packets in order delays them the more, the more are
                 # sent.)
                 self.is_over = self.is_doubtful = True
-        self._set_gain(rate, delay, rtt, has_backlog, now)
+        self._set_gain(packet, rate, delay, rtt, has_backlog, now)
         return rate
 
     def _bottleneck(self, packet: SentPacket, arrived: float, acked_bytes: int, path_loss: float) -> float | None:
@@ -250,7 +266,9 @@ class Start:
         began, self._round_began = self._round_began, (arrived, acked_bytes)
         return (acked_bytes - began[1]) / (arrived - began[0]) if began and arrived > began[0] else None
 
-    def _set_gain(self, rate: float, delay: QueueDelay, rtt: RttEstimator, has_backlog: bool, now: float) -> None:
+    def _set_gain(
+        self, packet: SentPacket, rate: float, delay: QueueDelay, rtt: RttEstimator, has_backlog: bool, now: float
+    ) -> None:
         """When more was sent and no more arrived, what is lost is looked at for some rounds before more is tried.
 
         Without a backlog what is sent is the application's doing, which waits for news as well.
@@ -261,9 +279,11 @@ class Start:
         push = self._push(rate, delay.jitter)
         if not has_backlog:
             self._pushing_since = None
-        elif self._pushing_since is None or now - self._pushing_since > push + rtt.smoothed:
+        elif self._pushing_since is None or (
+            packet.time >= self._pushing_since and now - self._pushing_since > push
+        ):
             self._pushing_since = now
-        is_pushing = self._pushing_since is None or now - self._pushing_since < push
+        is_pushing = not self.has_rate or self._pushing_since is None or now - self._pushing_since < push
         self.gain = GAIN if is_pushing else 1.0
 
     def _push(self, rate: float, jitter: float) -> float:
