@@ -116,7 +116,8 @@ class Start:
 
     def window(self, jitter: float, *, horizon: float, rate: float) -> float:
         """Seconds to measure rates over."""
-        return max(min(0.5 * horizon, SPAN) + 4 * jitter, SPAN_PACKETS * FULL_PACKET / rate)
+        paced = rate if self.has_rate else GAIN * rate
+        return max(min(0.5 * horizon, SPAN) + 4 * jitter, SPAN_PACKETS * FULL_PACKET / paced)
 
     @property
     def delivered(self) -> float:
@@ -197,7 +198,8 @@ class Start:
             # Behind a full queue only what arrives tells of the path; in front of it losses would blur the picture.
             self._round_peak = max(self._round_peak, span.delivered if has_queue else span.rate)
             self._round_delivered = max(self._round_delivered, span.delivered)
-            if now >= self._round_ends:
+            has_ended = now >= self._round_ends
+            if has_ended:
                 average = self._end_round(rate, arrived, acked_bytes, span, delay, rtt, now)
             served = span.delivered / (1 - path_loss)
             believed = min(span.rate, GAIN * self._round_rate, served if has_queue else span.rate)
@@ -205,6 +207,8 @@ class Start:
                 rate = span.rate  # sent at what was assumed, and served at this
             self.is_assumed = self.is_assumed and rate > believed
             rate = max(rate, believed)
+            if has_ended:
+                self._round_rate = rate
             self.has_rate = True
             is_stretched = span.stretch > STRETCH + jitter / window
             is_backlogged = not self._is_limited and self._standing > STANDING_BACKLOGGED * rtt.min_rtt
@@ -257,7 +261,7 @@ class Start:
         self._unpaid_rounds = (self._unpaid_rounds + 1) % UNPAID_ROUNDS if is_unpaid else 0
         push = self._push(rate, delay.jitter)
         length = rtt.smoothed + (push if push < rtt.smoothed else 0.0)
-        self._round_rate, self._round_ends = rate, now + max(length, LEAST_ROUND)
+        self._round_ends = now + max(length, LEAST_ROUND)
         self._last_peak, self._round_peak = self._round_peak, 0.0
         self._last_rounds.append((self._round_delivered, span.delivered / span.rate))
         self._round_delivered, self._is_limited = 0.0, False
