@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 FREE: Final = 24_000  # bytes of a flow that are acknowledged as usual: HyStart begins at 16 segments
 IDLE: Final = 1.0  # seconds after which they are counted anew
+FULL: Final = 0.5  # round trips of waiting
 SAMPLES: Final = 6  # a round trip of the path; rounds are longer than that, never shorter
 MAX_GROWING: Final = 64  # flows in slow start at a time that are known
 _SIZES: Final = frozenset((40, 52))  # bytes of a pure acknowledgement without a gap: bare, and with timestamps
@@ -54,7 +55,7 @@ class Growth:
         self._sent += size
         if not queued or not is_path_known:
             self._waiting_since = now
-        elif now - self._waiting_since > round_trip:
+        elif now - self._waiting_since > FULL * round_trip:
             self.is_over = True
         return self._sent > FREE and not self.is_over
 
