@@ -218,9 +218,11 @@ class Start:
             is_standing = self._standing > (STANDING_NOISY if is_noisy else STANDING) * rtt.smoothed
             is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or is_noisy)
             bottleneck = self._bottleneck(packet, arrived, acked_bytes, path_loss)
-            is_clear = is_clear and bottleneck is not None
+            # A pause of the application may be in either; what is less than was served before is such a one.
+            measured = max(bottleneck or 0.0, min(span.rate, served))
+            is_clear = is_clear and (bottleneck is not None or measured >= rate)
             if is_clear or (is_standing and not is_limited and not is_noisy):
-                rate = max(bottleneck or 0.0, min(span.rate, served))  # a pause of the application may be in either
+                rate = measured
                 self.is_over = True
             elif (is_full or (is_standing and not is_limited)) and average is not None:
                 rate = min(rate, average / (1 - path_loss))
