@@ -322,7 +322,8 @@ class CongestionControl:
         `loss` is the path's rate of loss as far as it is known, `burst` the mean length of a run of losses.
         """
         self._path_loss = min(loss, MOST_LOSS)
-        if self.is_congested:  # the queue's drops, and the queue is being dealt with
+        is_aftermath = self.mode is Mode.DRAIN and self._overshoots > 0  # of START, which sent too much at its end
+        if self.is_congested or is_aftermath:  # the queue's drops, and the queue is being dealt with
             self._excess.abandon(now)
             return False
         verdict = self._excess.update(

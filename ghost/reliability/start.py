@@ -26,6 +26,8 @@ PUSH_JITTERS: Final = 8  # and these times the jitter at its least: pushes make 
 PUSH_QUIET_JITTERS: Final = 16
 SPAN: Final = 0.02  # seconds over which rates are measured; at most half a round trip, and long enough for
 SPAN_PACKETS: Final = 2
+QUEUE_SPAN: Final = 0.01  # seconds of a queue in which what was served is the bottleneck's rate
+PAUSE: Final = 0.002  # seconds: a busy host's turn is none
 PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow start is
 LEAST_QUEUE: Final = 0.006  # seconds, or
 QUEUE_SHARE: Final = 0.08  # of the round trip: what scheduling noise does not explain
@@ -68,6 +70,7 @@ class Start:
         "_is_used",
         "_last_peak",
         "_last_rounds",
+        "_last_sent",
         "_pushing_since",
         "_queue_began",
         "_quiet",
@@ -100,6 +103,7 @@ class Start:
         self._is_used = False  # whether so much is sent that a queue may be ours
         self._last_peak = 0.0
         self._last_rounds: deque[tuple[float, float]] = deque(maxlen=2)  # most delivered, and its share of the sent
+        self._last_sent = (now, 0)  # time and bytes sent of the last reference packet
         self._pushing_since: float | None = None
         self._queue_began: tuple[float, int, int] | None = None  # arrival, bytes sent, bytes acknowledged
         self._quiet = float("inf")  # the least jitter yet: our own pushes make more of it
@@ -187,11 +191,11 @@ class Start:
         has_queue = self._is_used and queue > max(LEAST_QUEUE, QUEUE_SHARE * rtt.min_rtt) + noise
         elapsed, self._updated = now - self._updated, now
         self._standing = max(0.0, self._standing + (elapsed if has_queue else -RELIEF * elapsed))
+        if self._has_paused(packet, rate) or not has_queue:
+            self._queue_began = None
         if has_queue:
             self._crowded_at = now
             self._queue_began = self._queue_began or (arrived, packet.sent_bytes, acked_bytes)
-        else:
-            self._queue_began = None
         self._is_limited = self._is_limited or packet.is_app_limited
         is_limited, average = self._is_limited, None
         if span is not None:
@@ -218,11 +222,8 @@ class Start:
             is_standing = self._standing > (STANDING_NOISY if is_noisy else STANDING) * rtt.smoothed
             is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or is_noisy)
             bottleneck = self._bottleneck(packet, arrived, acked_bytes, path_loss)
-            # A pause of the application may be in either; what is less than was served before is such a one.
-            measured = max(bottleneck or 0.0, min(span.rate, served))
-            is_clear = is_clear and (bottleneck is not None or measured >= rate)
-            if is_clear or (is_standing and not is_limited and not is_noisy):
-                rate = measured
+            if (is_clear and bottleneck is not None) or (is_standing and not is_limited and not is_noisy):
+                rate = max(bottleneck or 0.0, min(span.rate, served))  # the latter may have a pause in it
                 self.is_over = True
             elif (is_full or (is_standing and not is_limited)) and average is not None:
                 rate = min(rate, average / (1 - path_loss))
@@ -235,9 +236,14 @@ class Start:
         self._set_gain(packet, rate, delay, rtt, has_backlog, now)
         return rate
 
+    def _has_paused(self, packet: SentPacket, rate: float) -> bool:
+        """Whether the sender did since the last news: what it sent in between is no measure."""
+        (time, sent_bytes), self._last_sent = self._last_sent, (packet.time, packet.sent_bytes)
+        return packet.sent_bytes - sent_bytes < USED * rate * (packet.time - time - PAUSE)
+
     def _bottleneck(self, packet: SentPacket, arrived: float, acked_bytes: int, path_loss: float) -> float | None:
         """What was served since the queue began, in bytes a second; None if that is too short a time."""
-        if self._queue_began is None or arrived - self._queue_began[0] < SPAN:
+        if self._queue_began is None or arrived - self._queue_began[0] < QUEUE_SPAN:
             return None
         began, sent_bytes, acked_before = self._queue_began
         served = (acked_bytes - acked_before) / (1 - path_loss)

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 FREE: Final = 24_000  # bytes of a flow that are acknowledged as usual: HyStart begins at 16 segments
 IDLE: Final = 1.0  # seconds after which they are counted anew
-FULL: Final = 0.5  # round trips of waiting
+FULL: Final = 0.34  # round trips of waiting
 SAMPLES: Final = 6  # a round trip of the path; rounds are longer than that, never shorter
 MAX_GROWING: Final = 64  # flows in slow start at a time that are known
 _SIZES: Final = frozenset((40, 52))  # bytes of a pure acknowledgement without a gap: bare, and with timestamps
