@@ -198,8 +198,10 @@ class CongestionControl:
             return max(self._rivalry.window, LEAST_WINDOW)
         span = 1.6 * self._horizon + HEADROOM
         if self.mode is Mode.START:
-            proved = START_WINDOW * self._start.delivered / (1 - self._path_loss)
-            return min(start.GAIN * self.rate, proved) * span + INITIAL_WINDOW
+            surviving = 1 - self._path_loss
+            proved = START_WINDOW * self._start.delivered / surviving
+            begun = INITIAL_WINDOW + START_WINDOW * self._start.carried / surviving if not self._start.has_rate else 0.0
+            return max(min(start.GAIN * self.rate, proved) * span + INITIAL_WINDOW, begun)
         window = self.rate * span
         return window if window > LEAST_WINDOW else LEAST_WINDOW
 
@@ -333,7 +335,8 @@ class CongestionControl:
         `loss` is the path's rate of loss as far as it is known, `burst` the mean length of a run of losses.
         """
         self._path_loss = loss if loss < MOST_LOSS else MOST_LOSS
-        if self.is_congested:  # the queue's drops, and the queue is being dealt with
+        is_aftermath = self.mode is Mode.DRAIN and self._overshoots > 0  # of START, which sent too much at its end
+        if self.is_congested or is_aftermath:  # the queue's drops, and the queue is being dealt with
             self._excess.abandon(now)
             return False
         verdict = self._excess.update(

@@ -96,5 +96,10 @@ class QueueDelay:
                 if delay < self.queue:
                     self.queue = delay
         else:
-            latest = sorted(self._latest)
-            self.queue = latest[len(latest) // 2]
+            self.queue = self.median
+
+    @property
+    def median(self) -> float:
+        """Seconds of queue by the latest samples alone, whatever the jitter."""
+        latest = sorted(self._latest)
+        return latest[len(latest) // 2]

@@ -27,7 +27,8 @@ USED: Final = 0.5  # of the rate: an interval that sent less says nothing of it
 LEAST_EXCESS: Final = 0.06
 STAYS: Final = 0.6  # of the loss before the cut: that much left says that the rate was not the cause
 SAME_RATE: Final = 1.02
-NEXT_RATE: Final = 1.15  # at a rate so much higher without excess the floor holds for that rate too
+NEXT_RATE: Final = 1.15  # at a rate so much higher without excess the floor holds for that rate too, if
+PAID: Final = 0.5  # this share of what more was sent arrived
 
 
 class Verdict:
@@ -55,12 +56,24 @@ Verdict.GUILTY = Verdict("the trial's loss fell: the rate was the cause")
 class ExcessLoss:
     """`floor` is the path's own loss, `loss` that of the last complete interval."""
 
-    __slots__ = ("floor", "loss", "_anchor", "_floor_packets", "_since", "_packets", "_lost", "_bytes", "_before")
+    __slots__ = (
+        "floor",
+        "loss",
+        "_anchor",
+        "_delivered",
+        "_floor_packets",
+        "_since",
+        "_packets",
+        "_lost",
+        "_bytes",
+        "_before",
+    )
 
     def __init__(self, now: float) -> None:
         self.floor = 0.0
         self.loss = 0.0
         self._anchor = 0.0  # the highest rate that the floor is known to hold for
+        self._delivered = 0.0  # of it, bytes a second
         self._floor_packets = LEAST_PACKETS  # how much the floor is worth, in packets
         self._since = now
         self._packets = 0
@@ -83,7 +96,8 @@ class ExcessLoss:
 
     def learn(self, loss: float, *, rate: float) -> None:
         """At `rate` there was a queue, so what was lost before it was neither a policer's nor a buffer's."""
-        self.floor, self._floor_packets, self._anchor = loss, 2 * LEAST_PACKETS, rate
+        self.floor, self._floor_packets = loss, 2 * LEAST_PACKETS
+        self._anchor, self._delivered = rate, (1 - loss) * rate
 
     def abandon(self, now: float) -> None:
         """What was lost until now has another cause, and no trial can tell."""
@@ -150,7 +164,7 @@ class ExcessLoss:
         if before is not None:
             has_fallen = before - self.loss > DEVIATIONS_FALLEN * self._deviation(before, self._packets, inflation)
             is_innocent = self.loss > STAYS * before or not has_fallen
-            self._anchor = rate
+            self._hold_for(rate)
             if is_innocent:
                 self.floor, self._floor_packets = (before + self.loss) / 2, 2 * self._packets
             else:
@@ -164,9 +178,14 @@ class ExcessLoss:
         if self.loss < self.floor or rate <= SAME_RATE * self._anchor:
             self._floor_packets = min(self._floor_packets + self._packets, FLOOR_PACKETS)
             self.floor += (self.loss - self.floor) * min(1.0, self._packets / self._floor_packets)
-        if rate > NEXT_RATE * self._anchor:
-            self._anchor = rate
+        growth = rate / self._anchor - 1 if self._anchor else 0.0
+        if rate > NEXT_RATE * self._anchor and (1 - self.loss) * rate >= (1 + PAID * growth) * self._delivered:
+            self._hold_for(rate)
         return Verdict.NOTHING
+
+    def _hold_for(self, rate: float) -> None:
+        """The floor is known to hold for this rate, of which so much was delivered."""
+        self._anchor, self._delivered = rate, (1 - self.loss) * rate
 
     def _deviation(self, other: float, other_packets: int, inflation: float) -> float:
         """The standard deviation of this interval's loss less `other`, measured over so many packets."""

@@ -26,10 +26,13 @@ PUSH_JITTERS: Final = 8  # and these times the jitter at its least: pushes make 
 PUSH_QUIET_JITTERS: Final = 16
 SPAN: Final = 0.02  # seconds over which rates are measured; at most half a round trip, and long enough for
 SPAN_PACKETS: Final = 2
+QUEUE_SPAN: Final = 0.01  # seconds of a queue in which what was served is the bottleneck's rate
+PAUSE: Final = 0.002  # seconds: a busy host's turn is none
 PROSPECT: Final = 4.0  # two round trips ahead, as far as an inner TCP in slow start is
 LEAST_QUEUE: Final = 0.006  # seconds, or
 QUEUE_SHARE: Final = 0.08  # of the round trip: what scheduling noise does not explain
 JITTERS: Final = 3.0
+NOISY: Final = 0.005  # seconds of jitter: less is allowed for by what a queue has to exceed
 BUNCHES: Final = 8.0  # times the jitter: what is delayed by more is no bunch of packets that keep their order
 DEEP: Final = 0.1  # seconds, and two packets: more is a queue, whatever the jitter seems to be
 QUIET_SAMPLES: Final = 16
@@ -55,16 +58,19 @@ class Start:
     """`gain` is what to pace at, in units of the rate; once `is_over` the rate is the bottleneck's, if it is known."""
 
     __slots__ = (
+        "carried",
         "gain",
         "has_rate",
         "is_assumed",
         "is_doubtful",
         "is_over",
+        "_backlog_began",
         "_crowded_at",
         "_is_limited",
         "_is_used",
         "_last_peak",
         "_last_rounds",
+        "_last_sent",
         "_pushing_since",
         "_queue_began",
         "_quiet",
@@ -81,6 +87,8 @@ class Start:
     )
 
     def __init__(self, rate: float, now: float) -> None:
+        self.carried = 0
+        """Bytes known to have arrived since more waits than may leave."""
         self.gain = GAIN
         self.has_rate = False
         """Whether any rate was measured."""
@@ -89,11 +97,13 @@ class Start:
         self.is_over = False
         self.is_doubtful = False
         """Whether it is over because of a delay that nobody's sending may explain: the rate is what it was."""
+        self._backlog_began: int | None = None  # bytes acknowledged when more began to wait than may leave
         self._crowded_at = float("-inf")
         self._is_limited = False  # whether in this round the application sent less than it might
         self._is_used = False  # whether so much is sent that a queue may be ours
         self._last_peak = 0.0
         self._last_rounds: deque[tuple[float, float]] = deque(maxlen=2)  # most delivered, and its share of the sent
+        self._last_sent = (now, 0)  # time and bytes sent of the last reference packet
         self._pushing_since: float | None = None
         self._queue_began: tuple[float, int, int] | None = None  # arrival, bytes sent, bytes acknowledged
         self._quiet = float("inf")  # the least jitter yet: our own pushes make more of it
@@ -110,7 +120,8 @@ class Start:
 
     def window(self, jitter: float, *, horizon: float, rate: float) -> float:
         """Seconds to measure rates over."""
-        return max(min(0.5 * horizon, SPAN) + 4 * jitter, SPAN_PACKETS * FULL_PACKET / rate)
+        paced = rate if self.has_rate else GAIN * rate
+        return max(min(0.5 * horizon, SPAN) + 4 * jitter, SPAN_PACKETS * FULL_PACKET / paced)
 
     @property
     def delivered(self) -> float:
@@ -163,13 +174,20 @@ class Start:
 
         `queue` (seconds) is what the delays show; the other arguments are those of CongestionControl.on_ack.
         """
+        if not has_backlog:
+            self._backlog_began = None
+        elif self._backlog_began is None:
+            self._backlog_began = acked_bytes
+        self.carried = 0 if self._backlog_began is None else acked_bytes - self._backlog_began
         self._samples += 1
         jitter = delay.jitter  # comparisons written out: a call of `min` or `max` takes ten times as long
         if self._samples >= QUIET_SAMPLES and jitter < self._quiet:
             self._quiet = jitter
         if self._quiet < jitter:
             jitter = self._quiet
-        is_noisy = jitter > JITTER_LIMIT and jitter > FULL_PACKET / rate
+        is_noisy = jitter > NOISY and jitter > FULL_PACKET / rate
+        if not is_noisy:
+            queue = delay.median
         if span is not None:
             self._is_used = span.rate * (1 + span.stretch) > USED * rate  # as it was sent, not as it arrived
         has_queue = self._is_used and queue > LEAST_QUEUE
@@ -180,18 +198,19 @@ class Start:
         self._standing += elapsed if has_queue else -RELIEF * elapsed
         if self._standing < 0:
             self._standing = 0.0
+        if self._has_paused(packet, rate) or not has_queue:
+            self._queue_began = None
         if has_queue:
             self._crowded_at = now
             self._queue_began = self._queue_began or (arrived, packet.sent_bytes, acked_bytes)
-        else:
-            self._queue_began = None
         self._is_limited = self._is_limited or packet.is_app_limited
         is_limited, average = self._is_limited, None
         if span is not None:
             # Behind a full queue only what arrives tells of the path; in front of it losses would blur the picture.
             self._round_peak = max(self._round_peak, span.delivered if has_queue else span.rate)
             self._round_delivered = max(self._round_delivered, span.delivered)
-            if now >= self._round_ends:
+            has_ended = now >= self._round_ends
+            if has_ended:
                 average = self._end_round(rate, arrived, acked_bytes, span, delay, rtt, now)
             served = span.delivered / (1 - path_loss)
             believed = min(span.rate, GAIN * self._round_rate, served if has_queue else span.rate)
@@ -199,6 +218,8 @@ class Start:
                 rate = span.rate  # sent at what was assumed, and served at this
             self.is_assumed = self.is_assumed and rate > believed
             rate = max(rate, believed)
+            if has_ended:
+                self._round_rate = rate
             self.has_rate = True
             is_stretched = span.stretch > STRETCH + jitter / window
             is_backlogged = not self._is_limited and self._standing > STANDING_BACKLOGGED * rtt.min_rtt
@@ -207,8 +228,9 @@ class Start:
                 is_clear = is_clear and self._queue_began is not None and arrived - self._queue_began[0] >= window
             is_standing = self._standing > (STANDING_NOISY if is_noisy else STANDING) * rtt.smoothed
             is_full = self._stagnant_rounds >= STAGNANT_ROUNDS and (has_queue or is_noisy)
-            if is_clear or (is_standing and not is_limited and not is_noisy):
-                rate = self._bottleneck(packet, arrived, acked_bytes, path_loss) or min(span.rate, served)
+            bottleneck = self._bottleneck(packet, arrived, acked_bytes, path_loss)
+            if (is_clear and bottleneck is not None) or (is_standing and not is_limited and not is_noisy):
+                rate = max(bottleneck or 0.0, min(span.rate, served))  # the latter may have a pause in it
                 self.is_over = True
             elif (is_full or (is_standing and not is_limited)) and average is not None:
                 rate = min(rate, average / (1 - path_loss))
@@ -218,12 +240,17 @@ class Start:
                 # (Under jitter nothing is said: a path that keeps packets in order delays them the more, the more are
                 # sent.)
                 self.is_over = self.is_doubtful = True
-        self._set_gain(rate, delay, rtt, has_backlog, now)
+        self._set_gain(packet, rate, delay, rtt, has_backlog, now)
         return rate
+
+    def _has_paused(self, packet: SentPacket, rate: float) -> bool:
+        """Whether the sender did since the last news: what it sent in between is no measure."""
+        (time, sent_bytes), self._last_sent = self._last_sent, (packet.time, packet.sent_bytes)
+        return packet.sent_bytes - sent_bytes < USED * rate * (packet.time - time - PAUSE)
 
     def _bottleneck(self, packet: SentPacket, arrived: float, acked_bytes: int, path_loss: float) -> float | None:
         """What was served since the queue began, in bytes a second; None if that is too short a time."""
-        if self._queue_began is None or arrived - self._queue_began[0] < SPAN:
+        if self._queue_began is None or arrived - self._queue_began[0] < QUEUE_SPAN:
             return None
         began, sent_bytes, acked_before = self._queue_began
         served = (acked_bytes - acked_before) / (1 - path_loss)
@@ -249,14 +276,16 @@ class Start:
         self._unpaid_rounds = (self._unpaid_rounds + 1) % UNPAID_ROUNDS if is_unpaid else 0
         push = self._push(rate, delay.jitter)
         length = rtt.smoothed + (push if push < rtt.smoothed else 0.0)
-        self._round_rate, self._round_ends = rate, now + max(length, LEAST_ROUND)
+        self._round_ends = now + max(length, LEAST_ROUND)
         self._last_peak, self._round_peak = self._round_peak, 0.0
         self._last_rounds.append((self._round_delivered, span.delivered / span.rate))
         self._round_delivered, self._is_limited = 0.0, False
         began, self._round_began = self._round_began, (arrived, acked_bytes)
         return (acked_bytes - began[1]) / (arrived - began[0]) if began and arrived > began[0] else None
 
-    def _set_gain(self, rate: float, delay: QueueDelay, rtt: RttEstimator, has_backlog: bool, now: float) -> None:
+    def _set_gain(
+        self, packet: SentPacket, rate: float, delay: QueueDelay, rtt: RttEstimator, has_backlog: bool, now: float
+    ) -> None:
         """When more was sent and no more arrived, what is lost is looked at for some rounds before more is tried.
 
         Without a backlog what is sent is the application's doing, which waits for news as well.
@@ -267,9 +296,9 @@ class Start:
         push = self._push(rate, delay.jitter)
         if not has_backlog:
             self._pushing_since = None
-        elif self._pushing_since is None or now - self._pushing_since > push + rtt.smoothed:
+        elif self._pushing_since is None or (packet.time >= self._pushing_since and now - self._pushing_since > push):
             self._pushing_since = now
-        is_pushing = self._pushing_since is None or now - self._pushing_since < push
+        is_pushing = not self.has_rate or self._pushing_since is None or now - self._pushing_since < push
         self.gain = GAIN if is_pushing else 1.0
 
     def _push(self, rate: float, jitter: float) -> float:

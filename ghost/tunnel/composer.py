@@ -27,6 +27,7 @@ from ghost.compression.streams import MAX_PAYLOAD, Streams
 from ghost.compression.trains import Train
 from ghost.constants import INNER_MTU, MAX_SYMBOL
 from ghost.tunnel.flows import Flow, FlowQueue, FlowTable
+from ghost.tunnel.slowstart import SlowStarts
 from ghost.wire import frames, records
 from ghost.wire.inner import TCP, Inner, is_background, is_dns
 
@@ -74,6 +75,7 @@ class Composer:
         "largest_symbol",
         "saved_by_headers",
         "saved_by_payload",
+        "slow_starts",
         "staged",
         "_behind",
         "_company_until",
@@ -99,6 +101,7 @@ class Composer:
         self.saved_by_headers = 0
         """Bytes, as below."""
         self.saved_by_payload = 0
+        self.slow_starts = SlowStarts()
         self.staged = 0
         """Packets made ready one by one so far: what a turn's work is made of where they are small."""
         self._behind: deque[_Staged] = deque()
@@ -165,6 +168,7 @@ class Composer:
             self._note_company(rate, now)
         self._rate = rate if found is None else found
         self._usual_rate += (rate - self._usual_rate) * RATE_SHARE
+        self._note_growth(flow, len(packet), is_path_known=rate == self._rate, now=now)
         self._queue.push(flow, packet, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0, now=now)
         return None
 
@@ -172,7 +176,20 @@ class Composer:
         """Queues the segments of a train, as `add` does with packets that are not prompt."""
         self._rate = rate if found is None else found
         flow = self._flows.find(inner, now)
+        self._note_growth(flow, len(train), is_path_known=rate == self._rate, now=now)
         self._queue.push(flow, train, rate=rate, gain=self._gain if self._gain > LEAST_GAIN else 1.0, now=now)
+
+    def _note_growth(self, flow: Flow, size: int, *, is_path_known: bool, now: float) -> None:
+        if flow.is_tcp and not flow.growth.is_over:
+            self.slow_starts.on_segments(
+                flow.key,
+                flow.growth,
+                size,
+                queued=flow.queued_bytes,
+                round_trip=self._queue.round_trip,
+                is_path_known=is_path_known,
+                now=now,
+            )
 
     def on_round_trip(self, seconds: float, now: float) -> None:
         """The path's is so long: queues are measured by it."""

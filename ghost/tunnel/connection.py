@@ -95,6 +95,7 @@ class Connection:
         self._acks = AckTracker()
         self._full_ack_at = now
         self._postponed: tuple[frames.Ack | frames.BriefAck, float] | None = None  # and when it came
+        self._released: list[bytes | SuperPacket] = []  # what was held of what came
         self._said = b""  # the head, where it was made in this turn and has not left
         self._control: list[bytes] = []
         self._is_control_eliciting = False
@@ -237,17 +238,25 @@ class Connection:
 
     def take_packets(self) -> list[bytes | SuperPacket]:
         """Inner packets for this end; super-packets only if it joins segments."""
-        if not self.receiver.has_packets:
+        if not self.has_packets:
             return []
-        packets = self.receiver.take_packets()
+        arrived = self.receiver.take_packets()
+        slow_starts = self.sender.composer.slow_starts
+        packets = self._released + slow_starts.thin(arrived, round_trip=self.sender.rtt.smoothed, now=self.last_contact)
+        self._released = []
         for packet in packets:
             self.inner_received_bytes += len(packet.packet if isinstance(packet, SuperPacket) else packet)
         return packets
+
+    @property
+    def has_packets(self) -> bool:
+        return bool(self._released) or self.receiver.has_packets
 
     def handle_timeout(self, now: float) -> None:
         if self._postponed is not None:
             self._catch_up()
         self.sender.handle_timeout(now)
+        self._released += self.sender.composer.slow_starts.due(self.sender.rtt.smoothed, now)
         if self.receiver.is_impatient:
             release = self.receiver.next_release(self._hold)
             if release is not None and now >= release:
@@ -350,6 +359,9 @@ class Connection:
             due = min(due, self._challenge_at)
         if self.receiver.is_impatient:
             due = min(due, self.receiver.next_release(self._hold) or inf)
+        held = self.sender.composer.slow_starts.next_time
+        if held is not None:
+            due = min(due, held)
         expiry = self.epochs.next_expiry
         return due if expiry is None or due < expiry else expiry
 

@@ -23,6 +23,7 @@ from ghost.compression.payload import Shrinkage
 from ghost.compression.references import PromptMemory
 from ghost.compression.trains import Train
 from ghost.tunnel.dialogue import Dialogue
+from ghost.tunnel.slowstart import Growth
 from ghost.tunnel.standing import Standing
 from ghost.wire.inner import TCP, Inner, is_behind, mark_congestion, tcp_sequence
 from ghost.wire.records import MAX_FLOWS
@@ -76,6 +77,7 @@ class Flow:
         "queued_bytes",
         "deficit",
         "dialogue",
+        "growth",
         "is_background",
         "is_crowd",
         "is_in_turn",
@@ -106,6 +108,7 @@ class Flow:
         self.shrinkage = Shrinkage()
         self.prompt_memory = PromptMemory()
         self.dialogue = Dialogue()
+        self.growth = Growth(now)
         self.standing = Standing(now)
         self.watch = Watch()
         self._hinted_to: int | None = None

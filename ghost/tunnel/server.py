@@ -216,7 +216,7 @@ class ServerEndpoint:
                 connection.handle_timeout(now)
                 self._touched[connection] = None
         for session in list(self._sessions.values()):
-            if session.connection in self._touched and session.connection.receiver.has_packets:
+            if session.connection in self._touched and session.connection.has_packets:
                 self._receiving[session] = None
             if now >= session.connection.last_contact + CLIENT_TIMEOUT:
                 self._end(session, f"silent for {CLIENT_TIMEOUT:.0f} s")
