@@ -47,7 +47,7 @@ def test_clients_of_a_server_share_its_uplink_however_many_flows_each_has() -> N
     pair.run(15)  # who comes later has its share by then
     pings, start = Pings(pair), pair.now
     pair.applications.append(pings)
-    pair.run(10)
+    pair.run(40)  # the shares swing between 0.35 and 0.75 of a link over half a minute
     rates = [bulk.goodput_bps(start, pair.now) for bulk in (*many, one)]
     assert 0.35 <= rates[-1] / sum(rates) <= 0.65
     assert min(rates[:-1]) >= 0.6 * max(rates[:-1])

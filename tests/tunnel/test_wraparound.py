@@ -27,7 +27,7 @@ def fast_forward(sending: Connection, receiving: Connection, monkeypatch: pytest
     assert not len(sender._window)
     sender._in_flight._base = sender._next_packet_number
     sender._in_flight._mask = sender._in_flight._lost_mask = 0
-    sender._window.next_id = sender._window._base = (1 << frames.SYMBOL_ID_BITS) - AHEAD
+    sender._window.next_id = sender._window.floor = sender._window._base = (1 << frames.SYMBOL_ID_BITS) - AHEAD
     receiver.window.floor = sender._window.next_id
     sender._prompts.next_id = (1 << frames.PROMPT_ID_BITS) - AHEAD
     receiver._prompts_seen.largest = sender._prompts.next_id - 1
