@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 import pytest
 
 from ghost.chaos.spec import LinkSpec
@@ -32,9 +34,17 @@ def test_each_gets_a_quarter_at_least(rival: RivalKind, first: str) -> None:
 
 
 def test_clients_of_a_server_share_its_uplink_however_many_flows_each_has() -> None:
-    """The client pings, the first guest downloads over eight connections, the second one over one."""
+    """The client pings, the first guest downloads over eight connections, the second one over one.
+
+    What one of them has swings between 0.5 and 0.75 of the link from ten seconds to the next, so several runs count.
+    """
+    shares = [share_of_one_flow(seed) for seed in range(5)]
+    assert 0.35 <= statistics.median(shares) <= 0.65, shares
+
+
+def share_of_one_flow(seed: int) -> float:
     link = LinkSpec(4e6, delay=0.025)
-    pair = Pair(link)
+    pair = Pair(link, seed=seed)
     for guest in ("many", "one"):
         pair.add_guest(guest, shares_links=True)
     for name in ("client", "many", "one"):
@@ -47,11 +57,11 @@ def test_clients_of_a_server_share_its_uplink_however_many_flows_each_has() -> N
     pair.run(15)  # who comes later has its share by then
     pings, start = Pings(pair), pair.now
     pair.applications.append(pings)
-    pair.run(40)  # the shares swing between 0.35 and 0.75 of a link over half a minute
+    pair.run(30)
     rates = [bulk.goodput_bps(start, pair.now) for bulk in (*many, one)]
-    assert 0.35 <= rates[-1] / sum(rates) <= 0.65
     assert min(rates[:-1]) >= 0.6 * max(rates[:-1])
     assert sum(rates) >= 0.85 * link.rate_bps
     assert pings.lost(sent_before=pair.now - 0.5) == 0
     times = [time for time in pings.rtts if time is not None]
     assert percentile(times, 0.99) - 2 * link.delay <= 0.05
+    return rates[-1] / sum(rates)
