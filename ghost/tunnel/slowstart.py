@@ -7,9 +7,9 @@ minutes for what slow start does in a few round trips. With fewer than eight sam
 the window grows by the bytes that are acknowledged, not by the acknowledgements.
 
 So while the path is not full the acknowledgements of a flow are handed to its sender some six times a round trip, each
-the newest. When packets of it have waited for the path for a third of a round trip on end, the path is full: from
-then on it gets all, sees the queue, and leaves slow start as it should. The first segments are left alone, for HyStart looks at
-none of them and short transfers should not wait.
+the newest. When packets of it have waited for the path for a third of a round trip on end, the path is full: from then
+on it gets all, sees the queue, and leaves slow start as it should. The first segments are left alone, for HyStart looks
+at none of them and short transfers should not wait.
 """
 
 from __future__ import annotations
