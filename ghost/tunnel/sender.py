@@ -493,10 +493,8 @@ class Sender:
         return self._coded_window
 
     def _is_thin(self) -> bool:
-        """Whether what is redundant takes somebody's place: always on a thin path, unless it is half empty."""
-        rate = self.congestion.rate
-        is_half_empty = not self.composer.has_data and self._in_flight.bytes_in_flight < rate * self.rtt.smoothed / 2
-        return LONG_PACKET * rate < FULL_PACKET and not is_half_empty
+        """Whether what is redundant always takes somebody's place."""
+        return LONG_PACKET * self.congestion.rate < FULL_PACKET and not self._is_sparse()
 
     def _is_sparse(self) -> bool:
         return self._in_flight.bytes_in_flight <= SPARSE_FLIGHT and not self.composer.has_data
