@@ -129,12 +129,11 @@ class RepairPolicy:
         """The next source comes by itself: of what was sent before, nothing that was too much will help it."""
         self._former_sources, self._former_repairs = self.sources, self.repairs
 
-    def is_repair_due(self, loss: float, *, is_app_limited: bool) -> bool:
-        """Whether the next packet should be a repair; without new data to send (`is_app_limited`) the margin grows."""
-        return self.sources_until_repair(loss, is_app_limited=is_app_limited, most=1) == 0
-
     def sources_until_repair(self, loss: float, *, is_app_limited: bool, most: int) -> int:
-        """How many sources, `most` at the most, may leave one after the other before a repair is due."""
+        """How many sources, `most` at the most, may leave one after the other before a repair is due.
+
+        Without new data to send (`is_app_limited`) the margin grows.
+        """
         sources = self.sources - self._acked_sources
         repairs = self.repairs - self._acked_repairs
         former, former_repairs = 0.0, self._former_repairs - self._acked_repairs

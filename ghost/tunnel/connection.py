@@ -460,9 +460,7 @@ class Connection:
             frames.Ack(
                 first=first & 0xFFFFFFFF,
                 packets=bitmap,
-                behind=min(self._acks.largest - self._acks.newest, 0xFFFF)
-                if self._acks.newest != self._acks.largest
-                else 0,
+                behind=min(self._acks.largest - self._acks.newest, 0xFFFF),
                 received_clock=int(self._acks.newest_time * 1e6) & 0xFFFFFFFF,
                 delay=now - self._acks.newest_time,
                 symbol_floor=floor & 0xFFFFFF,
