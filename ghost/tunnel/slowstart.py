@@ -67,7 +67,7 @@ class SlowStarts:
 
     def __init__(self) -> None:
         self._growing: dict[bytes, Growth] = {}  # by the key of their acknowledgements
-        self._holding: list[Growth] = []
+        self._holding: dict[Growth, None] = {}
 
     def on_segments(
         self, key: bytes, growth: Growth, size: int, *, queued: int, round_trip: float, is_path_known: bool, now: float
@@ -80,6 +80,7 @@ class SlowStarts:
                 del self._growing[next(iter(self._growing))]
         elif growth.is_over:
             self._growing.pop(reverse(key), None)
+            growth.next_at = now  # before what comes next, which nothing holds
 
     def thin(self, packets: list[T], *, round_trip: float, now: float) -> list[T]:
         """Those of the packets that their receivers should have now, in order."""
@@ -94,15 +95,13 @@ class SlowStarts:
 
     def due(self, round_trip: float, now: float) -> list[bytes]:
         """Acknowledgements that were held and are to be handed on now."""
-        packets, holding = [], []
-        for growth in self._holding:
-            if growth.next_at > now:
-                holding.append(growth)
-            elif growth.held is not None:
+        packets = []
+        for growth in [growth for growth in self._holding if growth.next_at <= now]:
+            del self._holding[growth]
+            if growth.held is not None:
                 packets.append(growth.held)
                 growth.acknowledged, growth.held = tcp_acknowledgement(growth.held), None
                 growth.next_at = now + round_trip / SAMPLES
-        self._holding = holding
         return packets
 
     def _is_held(self, packet: object, round_trip: float, now: float) -> bool:
@@ -110,11 +109,11 @@ class SlowStarts:
             return False
         inner = parse(packet)
         growth = self._growing.get(inner.key) if inner is not None and inner.is_pure_ack else None
-        if growth is None:
+        if growth is None or growth.is_over:
             return False
         acknowledged, former = tcp_acknowledgement(packet), growth.acknowledged
         if packet[33] != _ACK or packet[40:43] == _SACK_HEAD:
-            growth.is_over = True  # something was lost, or marked
+            growth.is_over, growth.held = True, None  # something was lost, or marked; it says what was held as well
             return False
         if former is not None and not is_behind(former, acknowledged):
             return False  # it says something else: a window, a probe's answer
@@ -122,7 +121,6 @@ class SlowStarts:
             growth.acknowledged, growth.held = acknowledged, None
             growth.next_at = now + round_trip / SAMPLES
             return False
-        if growth.held is None:
-            self._holding.append(growth)
+        self._holding[growth] = None
         growth.held = packet
         return True

@@ -11,7 +11,7 @@ from ghost.simulation.pair import Pair
 from ghost.simulation.segments import ACK, Codec
 from ghost.simulation.workloads import Bulk
 from ghost.tunnel.slowstart import FREE, FULL, IDLE, MAX_GROWING, SAMPLES, Growth, SlowStarts
-from ghost.wire.inner import parse, reverse
+from ghost.wire.inner import parse, reverse, tcp_acknowledgement
 
 ROUND_TRIP = 0.1
 BYTES_A_MILLISECOND = 1000
@@ -117,6 +117,41 @@ def test_news_of_a_gap_comes_at_once_and_ends_it() -> None:
     flow.hear()
     assert len(flow.hear(advance=0, sacks=((5000, 6000),))) == 1
     assert flow.growth.is_over
+
+
+def numbers(packets: list[bytes]) -> list[int]:
+    return [tcp_acknowledgement(packet) for packet in packets]
+
+
+def test_nothing_older_comes_after_news_of_a_gap() -> None:
+    flow = growing()
+    flow.hear()
+    flow.hear()
+    [gap] = numbers(flow.hear(advance=0, sacks=((5000, 6000),)))
+    later = numbers([packet for _ in range(50) for packet in flow.hear()])
+    assert later == sorted(later)
+    assert min(later) > gap
+
+
+def test_nothing_older_comes_after_what_is_heard_once_the_path_is_full() -> None:
+    flow = growing()
+    flow.hear()
+    flow.hear()
+    flow.growth.is_over = True
+    flow.send(1000, queued=1)
+    heard = numbers([packet for _ in range(50) for packet in flow.hear()])
+    assert heard == sorted(heard)
+    assert len(heard) == 51, "the one that was held, and all that follow"
+
+
+def test_a_turn_that_comes_before_the_alarm_leaves_nothing_behind() -> None:
+    flow = growing()
+    for _ in range(1000):
+        flow.now += 0.001
+        flow.acknowledged += 1000
+        packet = flow.codec.encode(sequence=1, acknowledgement=flow.acknowledged, flags=ACK)
+        flow.slow_starts.thin([packet], round_trip=ROUND_TRIP, now=flow.now)
+    assert len(flow.slow_starts._holding) == 1
 
 
 def test_what_acknowledges_nothing_new_is_not_held() -> None:
