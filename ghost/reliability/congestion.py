@@ -65,6 +65,7 @@ MOST_TARGET: Final = 0.006
 QUEUE_GAIN: Final = 0.5
 CREEP: Final = 0.02
 LARGEST_CUT: Final = 0.3
+FULL: Final = 0.5  # of the last horizon with a queue: we fill the path
 CONGESTED: Final = 0.025  # seconds of queue beyond twice the target: what is lost now is dropped by it
 
 PROBE_FIRST: Final = 0.01
@@ -125,6 +126,7 @@ class CongestionControl:
         "_unsaturated_since",
         "_probe",
         "_grown_at",
+        "_refilled_at",
         "_busy",
         "_last_step",
         "_delivered_before",
@@ -161,7 +163,7 @@ class CongestionControl:
         self._next_drain = now
         self._unsaturated_since: float | None = None
         self._probe = PROBE_FIRST
-        self._grown_at = now
+        self._grown_at = self._refilled_at = now
         self._last_step = self._delivered_before = 0.0
         self._busy = 0.0  # the share of the last horizon in which a queue showed
         self._excess = ExcessLoss(now)
@@ -418,6 +420,9 @@ class CongestionControl:
             self.mode, self._mode_since = Mode.STEADY, now
             self._next_drain = now + max(DRAIN_PERIOD, 10 * self._min_rtt)
             self._unsaturated_since = None
+            if self._busy > FULL:
+                # The queue is short because the drain emptied it, not because the path has room: creeping refills it.
+                self._refilled_at = now + self.target / CREEP + self._horizon
             self._set_pacing(1.0)
 
     def _on_rivalry_ack(self, has_span: bool, round_trip: float, now: float) -> None:
@@ -436,7 +441,7 @@ class CongestionControl:
         passed = (now - self._updated) / self._horizon
         self._busy += (has_queue - self._busy) * (passed if passed < 1.0 else 1.0)
         if self.delay.is_noisy:  # a moment says little
-            has_queue = self._busy > 0.5
+            has_queue = self._busy > FULL
             queue = queue if has_queue else min(queue, target)
         is_changing = abs(span.stretch) > STRETCH_LIMIT + 2 * jitter / window
         is_bottleneck = has_queue and is_changing and not packet.is_app_limited
@@ -471,7 +476,7 @@ class CongestionControl:
         """Probes an unsaturated path for more, a step at a time: only when all that the last step sent was served."""
         if now - (self._unsaturated_since or now) < self._horizon / 2 or packet.time < self._grown_at:
             return
-        if now < self._hold_until:
+        if now < self._hold_until or now < self._refilled_at:
             return
         span = self._span
         if span.rate >= PROBE_PROOF * self.rate and span.stretch < STRETCH_LIMIT + 2 * self.delay.jitter / window:

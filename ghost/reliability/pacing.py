@@ -8,7 +8,7 @@ from ghost.constants import FULL_PACKET
 
 BURST_SECONDS: Final = 0.004  # a busy host wakes us this late now and then; what it may not catch up is lost rate
 LEAST_BURST: Final = 2 * 1500  # bytes
-GATHER_SECONDS: Final = 0.002
+GATHER_SECONDS: Final = 0.001
 MOST_GATHERED: Final = 3 * FULL_PACKET  # bytes: a policer's bucket may be shallow
 """Once there is no credit, so much of it is waited for that packets leave by the few: that of GATHER_SECONDS less a
 packet. A turn for each costs more than the packet; at 20 Mbit/s with 20 % loss the sender's processor is at work for
