@@ -67,6 +67,21 @@ def test_on_a_thin_link_a_ping_does_not_wait_for_full_packets() -> None:
     assert median(late) <= 0.12, late
 
 
+@pytest.mark.parametrize("is_download", [False, True])
+def test_beside_a_full_path_a_ping_waits_for_the_standing_queue_and_no_more(is_download: bool) -> None:
+    pair, spec = connected("rate=20mbit,delay=25ms,queue=100ms")
+    bulk = Bulk(pair, is_download=is_download)
+    pair.applications.append(bulk)
+    pair.run(START_SECONDS)
+    pings, start = Pings(pair), pair.now
+    pair.applications.append(pings)
+    pair.run(20)
+    added = [math.inf if time is None else time - 2 * spec.delay for time in pings.rtts[:-ANSWERED]]
+    assert percentile(added, 0.5) < 0.007
+    assert percentile(added, 0.99) < 0.009, "emptying the queue each second must not fill it further"
+    assert bulk.goodput_bps(start, pair.now) > 0.9 * spec.rate_bps
+
+
 @pytest.mark.parametrize(
     ("link", "flows", "least_share", "most"),
     [
