@@ -2,13 +2,17 @@
 # docker run --cap-add=NET_ADMIN --device=/dev/net/tun ghost_tunnel --help
 
 FROM debian:bookworm-slim AS build
-# gcc and the headers serve machines for which a dependency ships no wheel.
+# gcc and the headers compile the core, and what has no wheel for this machine.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3-venv python3-dev gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
 COPY . /source
 RUN python3 -m venv /opt/ghosttunnel \
     && /opt/ghosttunnel/bin/pip install --no-cache-dir "/source[fast,metrics]" \
+    && /opt/ghosttunnel/bin/pip install --no-cache-dir --target /opt/compiler setuptools "mypy~=2.4.1" \
+    && cd /source \
+    && PYTHONPATH=/opt/compiler GHOSTTUNNEL_COMPILE=1 /opt/ghosttunnel/bin/python setup.py --quiet build_ext \
+       --build-lib "$(/opt/ghosttunnel/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && /opt/ghosttunnel/bin/pip uninstall -y setuptools pip
 
 FROM debian:bookworm-slim

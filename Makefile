@@ -51,7 +51,7 @@ test-chaos: setup ## watch a download survive loss, silence and recovery, check 
 	$(SUDO) mkdir -p build/run; \
 	echo $(SUDO) .venv/bin/ghosttunnel demo --spike $$plot; $(SUDO) .venv/bin/ghosttunnel demo --spike $$plot
 
-bench: setup ## measure goodput and delay over many links in virtual time, then throughput and latency on real kernels, and plot it
+bench: build ## measure goodput and delay over many links in virtual time, then throughput and latency on real kernels, and plot it
 	.venv/bin/python -m pip install --quiet --editable '.[bench]'
 	.venv/bin/python bench/compression.py
 	.venv/bin/python bench/matrix.py --write

@@ -5,10 +5,10 @@ sudo .venv/bin/python bench/throughput.py --secs 3 --tunnel ghosttunnel --tunnel
 
 Two namespaces joined by a plain veth pair; both ends, iperf3 and the kernels share this machine's cores, so only ratios
 between tunnels of one run mean anything, and on a machine that is busy with other things not even they. wireguard-go
-and OpenVPN (static key, AES-256-CBC) take part where they are installed; iperf3 and ping have to be. `pycryptodome` is
-GhostTunnel again, without the package `cryptography`. `start_s` is all of it: both ends from nothing, key or invite
-made and brought over, first answer. The table is printed, and drawn into build/bench/throughput.png where there is
-matplotlib.
+and OpenVPN (static key, AES-256-CBC) take part where they are installed; iperf3 and ping have to be. `compiled` is what
+`make build` made, `pycryptodome` GhostTunnel without the package `cryptography`. `start_s` is all of it: both ends from
+nothing, key or invite made and brought over, first answer. The table is printed, and drawn into
+build/bench/throughput.png where there is matplotlib.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ghost.runtime.namespaces import ADDRESSES, NamespacePair
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "build" / "bench" / "throughput.png"
+ARCHIVE = str(ROOT / "dist" / "ghosttunnel.pyz")
 START_LIMIT = 20.0  # seconds
 SMALL = 64  # bytes of UDP payload
 SMALL_RATE = "400M"  # far more than anybody carries, which is the point
@@ -181,6 +182,10 @@ def _ghosttunnel(pair: NamespacePair, folder: Path, stop: Interruption) -> None:
     start_tunnel(pair, stop, folder, (sys.executable, str(ROOT / "ghosttunnel.py")))
 
 
+def _compiled(pair: NamespacePair, folder: Path, stop: Interruption) -> None:
+    start_tunnel(pair, stop, folder, (sys.executable, ARCHIVE))
+
+
 def _pycryptodome(pair: NamespacePair, folder: Path, stop: Interruption) -> None:
     """The same on a host that has no package `cryptography`."""
     program = "import runpy, sys; sys.modules['cryptography'] = None; sys.argv[0] = {0!r}; sys.path.insert(0, {1!r}); "
@@ -224,6 +229,7 @@ def _openvpn(pair: NamespacePair, folder: Path, stop: Interruption) -> None:
 
 TUNNELS = (
     Tunnel("ghosttunnel", (), INNER_SERVER, _ghosttunnel),
+    Tunnel("compiled", (ARCHIVE,), INNER_SERVER, _compiled),
     Tunnel("wireguard-go", ("wireguard-go", "wg"), "10.79.0.1", _wireguard),
     Tunnel("openvpn", ("openvpn",), "10.79.0.1", _openvpn),
     Tunnel("pycryptodome", (), INNER_SERVER, _pycryptodome),

@@ -10,17 +10,25 @@ cd "$(dirname "$0")/.."
 python=$PWD/.venv/bin/python
 tree=build/pyz
 
-# Timestamps inside wheel and zip: the first that a zip can express.
-export SOURCE_DATE_EPOCH=315532800
+# Timestamps inside wheel and zip: the first that a zip can express. And one order of what has none.
+export SOURCE_DATE_EPOCH=315532800 PYTHONHASHSEED=0
 
 echo "build: wheel"
-rm -rf build/lib build/bdist.* dist/ghosttunnel*
+rm -rf build/lib build/bdist.* build/core dist/ghosttunnel*
 "$python" -m pip wheel --quiet --no-deps --wheel-dir dist .
 wheel=$(echo dist/ghosttunnel-*.whl)
 
 echo "build: dependencies"
 rm -rf $tree
 "$python" -m pip install --quiet --no-compile --target $tree "$wheel[fast,metrics]"
+
+# The wheel stays as it is, for any Python; what is built for this one gets compiled modules beside its sources.
+if [ "${COMPILE:-1}" = 1 ]; then
+    echo "build: core"
+    GHOSTTUNNEL_COMPILE=1 PATH="$PWD/.venv/bin:$PATH" "$python" setup.py --quiet build_ext --parallel "$(nproc)" \
+        --build-temp build/core --build-lib $tree >build/core.log 2>&1 \
+        || { tail -n 5 build/core.log >&2; echo "build: no compiler that works: COMPILE=0 builds without" >&2; exit 1; }
+fi
 
 # What no one runs: tests, sources of compiled modules, debugging symbols, zstandard's second backend (for PyPy), and files
 # that name the machine of the build. That is more than half of the size, and routers have little room.
@@ -39,10 +47,25 @@ unfinished=build/ghosttunnel.pyz
 mv $unfinished dist/ghosttunnel.pyz
 
 # The binary needs no Python, only a C library that is not older than this machine's. Commands and cryptographic backends
-# are imported by name, hence the submodules; what a dependency would drag in and nobody calls is left out.
+# are imported by name, hence the submodules, and what compiled modules import does not show in them; what a dependency
+# would drag in and nobody calls is left out.
 echo "build: dist/ghosttunnel"
+imports=$("$python" - $tree <<'END'
+import ast, sys
+from importlib.util import find_spec
+from pathlib import Path
+
+tree = Path(sys.argv[1])
+names = {path.name.partition(".")[0] for path in tree.glob("ghost_core__mypyc.*")}
+for compiled in tree.glob("ghost/**/*.so"):
+    for node in ast.walk(ast.parse(compiled.with_name(compiled.name.partition(".")[0] + ".py").read_bytes())):
+        names |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+        names |= {node.module} if isinstance(node, ast.ImportFrom) else set()
+print(*(f"--hidden-import={name}" for name in sorted(names) if not name.startswith("ghost.") and find_spec(name.partition(".")[0])))
+END
+)
 PYTHONPATH=$tree "$python" -m PyInstaller --log-level ERROR --noconfirm --onefile --strip --name ghosttunnel \
     --distpath dist --workpath build/binary --specpath build/binary --paths "$PWD/$tree" \
-    --collect-submodules ghost --exclude-module matplotlib --exclude-module tkinter --exclude-module test \
+    --collect-submodules ghost $imports --exclude-module matplotlib --exclude-module tkinter --exclude-module test \
     --exclude-module setuptools $tree/ghosttunnel.py
 ls -sh "$wheel" dist/ghosttunnel.pyz dist/ghosttunnel

@@ -18,6 +18,7 @@ from ghost.runtime.tun import open_tun
 from ghost.runtime.udp import Udp
 from ghost.simulation.pair import Pair
 from ghost.simulation.workloads import Pings
+from ghost.tunnel import connection
 
 HELP = "Check that this host can run a tunnel. Exit code 1 when something that is needed is missing."
 
@@ -71,6 +72,12 @@ def _cryptography() -> str:
     fastest = crypto.choose().name
     slow = "" if fastest == "cryptography" else "; the package `cryptography` would be many times faster"
     return f"{', '.join(backends)} agree with RFC 8439, {fastest} is used{slow}"
+
+
+def _core() -> str:
+    if str(connection.__file__).endswith(".py"):
+        return "interpreted; compiled, as `make build` makes it, it needs a third less of the processor"
+    return "compiled"
 
 
 def _tunnel() -> str:
@@ -128,6 +135,7 @@ def _zstandard() -> str:
 CHECKS = (
     Check("encryption", True, _cryptography),
     Check("compression", False, _zstandard),
+    Check("core", False, _core),
     Check("tunnel", True, _tunnel),
     Check("rights", True, _rights),
     Check("TUN device", True, _device),

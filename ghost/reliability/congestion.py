@@ -32,11 +32,13 @@ from ghost.reliability.start import Start
 
 INITIAL_PACKETS: Final = 10  # a round trip; RFC 6928's initial window
 INITIAL_WINDOW: Final = 16 * FULL_PACKET  # bytes: those packets and what repairs them
-INITIAL_SPREAD: Final = (0.05, 0.3)
+INITIAL_SPREAD: Final[tuple[float, ...]] = (0.05, 0.3)
 """Seconds over which they are spread at least, and at most: whoever is long on the way would begin so slowly that an
 inner TCP takes it for a queue."""
 START_WINDOW: Final = 2.0  # times what is delivered: a push is far shorter than the round trip that is in flight
-LEAST_RATE: Final = 4 * FULL_PACKET  # bytes a second, 47 kbit/s: below it acknowledgements are too rare to steer by
+LEAST_RATE: Final[float] = (
+    4.0 * FULL_PACKET
+)  # bytes a second, 47 kbit/s: below it acknowledgements are too rare to steer by
 LEAST_WINDOW: Final = 4 * FULL_PACKET  # bytes
 HEADROOM: Final = 0.08  # seconds of the rate in flight beyond 1.6 round trips: half of the acknowledgements may be lost
 

@@ -17,9 +17,9 @@ from typing import Final
 from ghost.constants import FULL_PACKET
 from ghost.reliability.loss import SentPacket
 
-STEPS: Final = (FULL_PACKET, 1180, 576)
+STEPS: Final[tuple[int, ...]] = (FULL_PACKET, 1180, 576)
 """From one to the next below where packets vanish: 1200 bytes over IPv6 and IPv4, and what every IPv4 host takes."""
-PLATEAUS: Final = (576, 780, 980, 1180, 1260, 1340, 1400, 1440, FULL_PACKET)
+PLATEAUS: Final[tuple[int, ...]] = (576, 780, 980, 1180, 1260, 1340, 1400, 1440, FULL_PACKET)
 """Sizes that are tried upwards: 1260 is the 1280 that every IPv6 path carries, the ones above are common tunnels'."""
 CHANCE: Final = 1e-4  # so likely is a false alarm; it costs a round trip of smaller packets
 LEAST_LOST: Final = 8  # large packets in a row

@@ -11,10 +11,10 @@ from typing import Final
 
 from ghost.constants import FULL_PACKET
 
-SHARES: Final = (0.05, 0.5)
+SHARES: Final[tuple[float, ...]] = (0.05, 0.5)
 """Of the rate may go into the first probes, and into the next ones if those are lost as well: a burst of losses passes
 by packets, not by time."""
-PACKETS: Final = (2, 8)  # least (RFC 9002 section 6.2.4) and most at once
+PACKETS: Final[tuple[int, ...]] = (2, 8)  # least (RFC 9002 section 6.2.4) and most at once
 BEFORE_SILENCE: Final = 3  # unanswered, after which only probes are sent: the path is gone
 BEFORE_BACKOFF: Final = 8  # a burst of losses must not slow the probing down
 MAX_INTERVAL: Final = 1.0  # seconds: a path that comes back is found within this

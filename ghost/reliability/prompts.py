@@ -41,7 +41,7 @@ COPY_OVERHEAD: Final = RIDE_OVERHEAD + PACKET_OVERHEAD + 28 + 12  # and of datag
 MEASURED_SECONDS: Final = 0.5  # of a queue, in which what arrives is counted
 SMALL_DATAGRAM: Final = 150  # bytes, about: so much more or less is chance
 OURS: Final = 0.8  # of what was sent, losses apart, arrives at most where a queue is of our making
-TRUST: Final = (10.0, 80.0)
+TRUST: Final[tuple[float, ...]] = (10.0, 80.0)
 """Seconds without a queue after which a path may carry twice as much: at first, and at most if it never does. Trying
 costs as much again as the share for a second or two."""
 

@@ -39,7 +39,11 @@ LEAST_SYMBOL: Final = 320  # bytes; 55 of datagram and headers around them are a
 COMPANY: Final = 2.0  # seconds since somebody was in a hurry
 LARGEST_KEY: Final = 256  # bytes of a segment that is worth a hurry if its flow has nothing else to say
 LEAST_PART: Final = 128  # bytes of room below which a part is not begun
-EFFORTS: Final = ((128e3, zstd.THOROUGH), (250e3, zstd.GOOD), (12.5e6, zstd.QUICK))
+EFFORTS: Final[tuple[tuple[float, zstd.Effort], ...]] = (
+    (128e3, zstd.THOROUGH),
+    (250e3, zstd.GOOD),
+    (12.5e6, zstd.QUICK),
+)
 """Below which rate, in bytes a second: each takes up to a fifth of a core there; what is faster needs none."""
 HEADERS_BELOW: Final = 2.5e6
 """Bytes a second from which the headers of a flow that does not shrink are left as they are: they are 3 % of it, while

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_BASES: Final = (0x10, 0x40, 0x60)  # by the size of the timestamps
+_BASES: Final[tuple[int, ...]] = (0x10, 0x40, 0x60)  # by the size of the timestamps
 _ACK_SIZE, _HAS_WINDOW, _HAS_IDENT, DEFINES = 0x03, 0x04, 0x08, 0x10
 
 
