@@ -24,7 +24,7 @@ from ghost.reliability.congestion import CongestionControl, Mode
 from ghost.reliability.field import combine
 from ghost.reliability.loss import LossDetector, SentPacket
 from ghost.reliability.lossrate import LossRate
-from ghost.reliability.pacing import Pacer
+from ghost.reliability.pacing import GATHER_SECONDS, GATHER_SECONDS_LOSSY, LOSSY, Pacer
 from ghost.reliability.probing import BEFORE_SILENCE, Probing
 from ghost.reliability.prompts import HEAVY_LOSS, PromptSender, copies_for, is_bursty
 from ghost.reliability.repair import LEAST_LOSS, LEAST_WINDOW, RepairPolicy, coding_window
@@ -447,8 +447,11 @@ class Sender:
         return self._pacer.may_send_urgent(now)
 
     def _pace(self) -> None:
-        # The rate is found by what becomes of packets that are evenly spaced.
-        self._pacer.pace(self.congestion.pacing_rate, gathers=self.congestion.mode is not Mode.START)
+        if self.congestion.mode is Mode.START:  # the rate is found by what becomes of packets that are evenly spaced
+            gather = 0.0
+        else:
+            gather = GATHER_SECONDS if self.loss_rate.rate < LOSSY else GATHER_SECONDS_LOSSY
+        self._pacer.pace(self.congestion.pacing_rate, gather=gather)
 
     def _may_send_bulk(self, now: float) -> bool:
         has_data, window = self.composer.has_data, self._window

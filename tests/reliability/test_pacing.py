@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from ghost.reliability.pacing import BURST_SECONDS, GATHER_SECONDS, LEAST_BURST, URGENT_SECONDS, Pacer
+from ghost.reliability.pacing import BURST_SECONDS, GATHER_SECONDS, GATHER_SECONDS_LOSSY, LEAST_BURST, URGENT_SECONDS, Pacer
 
 SIZE = 1480
 TOLERANCE = 1e-6
@@ -80,10 +80,16 @@ def test_a_new_rate_counts_from_now_on() -> None:
     assert pacer.next_time() == pytest.approx(slow / 5, rel=0.1)
 
 
-def test_at_a_high_rate_they_leave_by_the_few_and_nobody_waits_longer_for_that() -> None:
-    times = drain(Pacer(5e6, 0.0), until=1.0)
+@pytest.mark.parametrize("gather", [GATHER_SECONDS, GATHER_SECONDS_LOSSY])
+def test_at_a_high_rate_they_leave_by_the_few_and_nobody_waits_longer_for_that(gather: float) -> None:
+    def leave(rate: float) -> list[float]:
+        pacer = Pacer(rate, 0.0)
+        pacer.pace(rate, gather=gather)
+        return drain(pacer, until=1.0)
+
+    times = leave(5e3 / gather)
     turns = sorted(set(times))
     assert len(times) > 2.5 * len(turns)
-    assert max(later - earlier for earlier, later in itertools.pairwise(turns)) < GATHER_SECONDS
-    slow = drain(Pacer(2.5e5, 0.0), until=1.0)
+    assert max(later - earlier for earlier, later in itertools.pairwise(turns)) < gather
+    slow = leave(SIZE / 3 / gather)
     assert len(set(slow[2:])) == len(slow[2:])
