@@ -11,6 +11,7 @@ LEAST_BURST: Final = 2 * 1500  # bytes
 GATHER_SECONDS: Final = 0.001
 GATHER_SECONDS_LOSSY: Final = 0.003
 LOSSY: Final = 0.05
+FAST: Final = 2.2e6  # bytes a second: below it the processor has time, and shallow buffers may be near
 MOST_GATHERED: Final = 3 * FULL_PACKET  # bytes: a policer's bucket may be shallow
 """Once there is no credit, so much of it is waited for that packets leave by the few: that of GATHER_SECONDS less a
 packet. A turn for each costs more than the packet, and what is prompt waits at the bottleneck behind those that left

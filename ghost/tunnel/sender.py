@@ -24,7 +24,7 @@ from ghost.reliability.congestion import CongestionControl, Mode
 from ghost.reliability.field import combine
 from ghost.reliability.loss import LossDetector, SentPacket
 from ghost.reliability.lossrate import LossRate
-from ghost.reliability.pacing import GATHER_SECONDS, GATHER_SECONDS_LOSSY, LOSSY, Pacer
+from ghost.reliability.pacing import FAST, GATHER_SECONDS, GATHER_SECONDS_LOSSY, LOSSY, Pacer
 from ghost.reliability.probing import BEFORE_SILENCE, Probing
 from ghost.reliability.prompts import HEAVY_LOSS, PromptSender, copies_for, is_bursty
 from ghost.reliability.repair import LEAST_LOSS, LEAST_WINDOW, RepairPolicy, coding_window
@@ -450,7 +450,8 @@ class Sender:
         if self.congestion.mode is Mode.START:  # the rate is found by what becomes of packets that are evenly spaced
             gather = 0.0
         else:
-            gather = GATHER_SECONDS if self.loss_rate.rate < LOSSY else GATHER_SECONDS_LOSSY
+            is_costly = self.congestion.rate > FAST and self.loss_rate.rate > LOSSY
+            gather = GATHER_SECONDS_LOSSY if is_costly else GATHER_SECONDS
         self._pacer.pace(self.congestion.pacing_rate, gather=gather)
 
     def _may_send_bulk(self, now: float) -> bool:

@@ -6,7 +6,14 @@ import itertools
 
 import pytest
 
-from ghost.reliability.pacing import BURST_SECONDS, GATHER_SECONDS, GATHER_SECONDS_LOSSY, LEAST_BURST, URGENT_SECONDS, Pacer
+from ghost.reliability.pacing import (
+    BURST_SECONDS,
+    GATHER_SECONDS,
+    GATHER_SECONDS_LOSSY,
+    LEAST_BURST,
+    URGENT_SECONDS,
+    Pacer,
+)
 
 SIZE = 1480
 TOLERANCE = 1e-6
