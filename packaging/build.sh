@@ -50,7 +50,7 @@ mv $unfinished dist/ghosttunnel.pyz
 # are imported by name, hence the submodules, and what compiled modules import does not show in them; what a dependency
 # would drag in and nobody calls is left out.
 echo "build: dist/ghosttunnel"
-imports=$("$python" - $tree <<'END'
+imports=$(PYTHONPATH=$tree "$python" - $tree <<'END'
 import ast, sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,11 +61,15 @@ for compiled in tree.glob("ghost/**/*.so"):
     for node in ast.walk(ast.parse(compiled.with_name(compiled.name.partition(".")[0] + ".py").read_bytes())):
         names |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
         names |= {node.module} if isinstance(node, ast.ImportFrom) else set()
-print(*(f"--hidden-import={name}" for name in sorted(names) if not name.startswith("ghost.") and find_spec(name.partition(".")[0])))
+names = {name for name in names if not name.startswith("ghost.") and find_spec(name.partition(".")[0])}
+print(*(f"--hidden-import={name}" for name in sorted(names)))
 END
 )
 PYTHONPATH=$tree "$python" -m PyInstaller --log-level ERROR --noconfirm --onefile --strip --name ghosttunnel \
     --distpath dist --workpath build/binary --specpath build/binary --paths "$PWD/$tree" \
     --collect-submodules ghost $imports --exclude-module matplotlib --exclude-module tkinter --exclude-module test \
     --exclude-module setuptools $tree/ghosttunnel.py
+
+# A module that was left out shows at once.
+for program in dist/ghosttunnel.pyz dist/ghosttunnel; do $program --version >/dev/null; done
 ls -sh "$wheel" dist/ghosttunnel.pyz dist/ghosttunnel
