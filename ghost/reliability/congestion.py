@@ -46,6 +46,10 @@ LEAST_HORIZON: Final = 0.020  # seconds: on shorter round trips batches and ackn
 SPAN_PACKETS: Final = 10
 LONGEST_STEP: Final = 2 * FULL_PACKET / LEAST_RATE  # seconds from packet to packet at most, while no rate is known
 
+LATE: Final = 2.0  # seconds after which a first backlog is another kind of traffic than before, if
+FEW: Final = 16  # symbols at most were sent, and
+JITTERY: Final = 0.01  # seconds of jitter were seen
+
 PROVING_PACKETS: Final = 3  # a queue so long is no shallow buffer's
 
 DRAIN_PERIOD: Final = 1.0  # seconds, at least 10 round trips
@@ -124,6 +128,8 @@ class CongestionControl:
         "_floor",
         "_spread",
         "_start",
+        "_began",
+        "_is_unused",
         "_next_drain",
         "_unsaturated_since",
         "_probe",
@@ -175,6 +181,8 @@ class CongestionControl:
         self._hold = HOLD_FIRST
         self._hold_until = now
         self._start = Start(self.rate, now)
+        self._began = now
+        self._is_unused = True  # nothing had to wait yet
         self._set_pacing(self._start.gain)
 
     def limit(self, max_rate: float | None) -> None:
@@ -255,6 +263,10 @@ class CongestionControl:
 
         `acked_bytes` are all that was acknowledged so far. `has_backlog`: more is waiting than may leave.
         """
+        if self._is_unused and not packet.is_app_limited:
+            self._is_unused = False
+            if now - self._began > LATE and packet.sources < FEW and self.delay.jitter > JITTERY:
+                self._begin_anew(now)
         self._min_rtt, self._smoothed_rtt = rtt.min_rtt, rtt.smoothed
         horizon = rtt.smoothed / 2  # comparisons written out: a call of `max` takes ten times as long
         if horizon < rtt.min_rtt:
@@ -386,6 +398,14 @@ class CongestionControl:
         self._floor = self._spread = 0.0
         self._rivalry = Rivalry()
         self.delay = QueueDelay()
+
+    def _begin_anew(self, now: float) -> None:
+        """What acknowledgements alone show of a path with jitter: hardly its rate, and a least delay that bulk, of
+        whose packets only the latest count, never meets."""
+        self.on_path_change()
+        self.mode, self._mode_since = Mode.START, now
+        self._overshoots = MOST_OVERSHOOTS
+        self._start = Start(self.rate, now)
 
     def _drain(self, gain: float, now: float) -> None:
         self.mode, self._mode_since = Mode.DRAIN, now

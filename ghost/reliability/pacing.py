@@ -62,7 +62,9 @@ class Pacer:
         return self._credit
 
     def on_sent(self, size: int) -> None:
-        self._credit -= size
+        """What must leave whatever was borrowed, as acknowledgements, does not keep the rest waiting ever longer."""
+        if self._credit > self._urgent_floor:
+            self._credit -= size
         if self._credit <= 0:
             self._is_spent = True
 

@@ -38,6 +38,7 @@ DEEP: Final = 0.1  # seconds, and two packets: more is a queue, whatever the jit
 QUIET_SAMPLES: Final = 16
 LEAST_SAMPLES: Final = 5
 USED: Final = 0.5  # of the rate must be sent, or a queue is not ours
+PRESSED: Final = 2.0  # round trips in which something had to wait, or it is not ours either: acknowledgements never do
 DISPROVED: Final = 2.0  # more sent than served by this share: what was assumed of the path is far too much
 THIN: Final = FULL_PACKET / 0.04  # bytes a second: below it even the least that is assumed is too much
 STRETCH: Final = 0.15  # more sent than served by this share: at twice the path's rate it would be 1
@@ -71,6 +72,7 @@ class Start:
         "_last_peak",
         "_last_rounds",
         "_last_sent",
+        "_pressed_at",
         "_pushing_since",
         "_queue_began",
         "_quiet",
@@ -104,6 +106,7 @@ class Start:
         self._last_peak = 0.0
         self._last_rounds: deque[tuple[float, float]] = deque(maxlen=2)  # most delivered, and its share of the sent
         self._last_sent = (now, 0)  # time and bytes sent of the last reference packet
+        self._pressed_at = float("-inf")  # when a packet was heard of behind which more waited
         self._pushing_since: float | None = None
         self._queue_began: tuple[float, int, int] | None = None  # arrival, bytes sent, bytes acknowledged
         self._quiet = float("inf")  # the least jitter yet: our own pushes make more of it
@@ -179,6 +182,8 @@ class Start:
         elif self._backlog_began is None:
             self._backlog_began = acked_bytes
         self.carried = 0 if self._backlog_began is None else acked_bytes - self._backlog_began
+        if not packet.is_app_limited:
+            self._pressed_at = now
         self._samples += 1
         jitter = delay.jitter  # comparisons written out: a call of `min` or `max` takes ten times as long
         if self._samples >= QUIET_SAMPLES and jitter < self._quiet:
@@ -189,7 +194,8 @@ class Start:
         if not is_noisy:
             queue = delay.median
         if span is not None:
-            self._is_used = span.rate * (1 + span.stretch) > USED * rate  # as it was sent, not as it arrived
+            sent_rate = span.rate * (1 + span.stretch)  # as it was sent, not as it arrived
+            self._is_used = sent_rate > USED * rate and now - self._pressed_at < PRESSED * rtt.smoothed
         has_queue = self._is_used and queue > LEAST_QUEUE
         if has_queue:
             noise = min(JITTERS * jitter, DEEP + 2 * FULL_PACKET / rate)

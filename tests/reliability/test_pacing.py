@@ -78,6 +78,13 @@ def test_urgent_datagrams_borrow_and_the_others_wait_until_it_is_paid_back() -> 
     assert not pacer.may_send(due + TOLERANCE)
 
 
+def test_what_leaves_whatever_was_borrowed_does_not_keep_the_others_waiting_for_ever() -> None:
+    pacer = Pacer(1e5, 0.0)
+    for _ in range(1000):
+        pacer.on_sent(SIZE)
+    assert pacer.next_time() < (2 * LEAST_BURST + 2 * SIZE) / 1e5
+
+
 def test_a_new_rate_counts_from_now_on() -> None:
     pacer = Pacer(1e5, 0.0)
     while pacer.may_send(0.0):

@@ -10,7 +10,7 @@ import pytest
 from ghost.chaos.link import Link
 from ghost.chaos.spec import LinkSpec, parse
 from ghost.simulation.pair import Pair
-from ghost.simulation.workloads import Saturate
+from ghost.simulation.workloads import Bulk, Saturate
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -22,6 +22,24 @@ def test_jitter_of_80_ms_with_5_percent_reordered_leaves_seven_tenths(seed: int)
     pair.applications.append(traffic)
     pair.run(start + 6 - pair.now)
     assert traffic.goodput_bps(start, start + 6) >= 0.7 * 10e6 * 0.9
+
+
+@pytest.mark.parametrize("is_download", [True, False])
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_under_jitter_a_transfer_is_not_judged_by_the_acknowledgements_of_the_one_before(
+    seed: int, is_download: bool
+) -> None:
+    """What the other way carried before: from none of it (three of eight) to .8 of the link when it was."""
+    pair = Pair(parse("rate=10mbit,delay=90ms±40ms,queue=100ms,reorder=5%,loss=10%"), seed=seed)
+    pair.run_until_connected()
+    before = Bulk(pair, is_download=not is_download)
+    pair.applications.append(before)
+    pair.run(8)
+    pair.applications.remove(before)
+    transfer = Bulk(pair, is_download=is_download, client_port=40_002)
+    pair.applications.append(transfer)
+    pair.run(10)
+    assert transfer.goodput_bps(pair.now - 6, pair.now) >= 0.45 * 10e6 * 0.9
 
 
 @pytest.mark.parametrize("loss", [0, 10])
